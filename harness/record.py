@@ -1,0 +1,205 @@
+"""One row: the measurement of one provider in one case and mode, and everything known about it.
+
+A row is what pytest-benchmark calls a benchmark (group, name, params, samples), with all else
+flat in `extra_info`. A field that was not measured is None, never 0 or blank, and a sibling
+`<field>_reason` says why. Imports neither torch nor triton.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+SCHEMA = 1
+
+OK = "ok"
+OUT_OF_MEMORY = "out_of_memory"
+UNSUPPORTED = "unsupported"
+FAILED = "failed"
+NOT_MEASURED = "not_measured"
+STATUSES = (OK, OUT_OF_MEMORY, UNSUPPORTED, FAILED, NOT_MEASURED)
+
+TEXT, NUMBER, COUNT, FLAG = "text", "number", "count", "flag"
+
+# What stands in extra_info. `True`: must have a value in every row; `False`: None with a reason.
+FIELDS: dict[str, tuple[str, bool]] = {
+    # what was run
+    "kind": (TEXT, True),  # "kernel", "workload", "roof" or "user"
+    "subject": (TEXT, True),  # the operation's or the workload's name
+    "case": (TEXT, True),  # one subject's case, the same for all its providers, modes and devices
+    "provider": (TEXT, True),
+    "baseline": (TEXT, True),  # the provider in the denominator of this row's speedup
+    "device": (TEXT, True),  # "cpu" or "cuda"
+    "device_name": (TEXT, True),
+    "dtype": (TEXT, True),
+    "batch": (COUNT, False),  # samples an iteration; None for an operation without batches
+    "mode": (TEXT, True),  # cold, warm, graph or host
+    "direction": (TEXT, True),  # forward, forward+backward, inference, train
+    "preset": (TEXT, True),
+    "threads": (COUNT, True),  # CPU threads torch may use
+    # how it ended
+    "status": (TEXT, True),
+    "reason": (TEXT, False),  # why the status is not ok; None when it is
+    "started_at": (TEXT, True),  # ISO 8601, UTC
+    # the timing: seconds an iteration
+    "iterations": (COUNT, False),  # iterations a sample
+    "n": (COUNT, False),  # samples
+    "median_s": (NUMBER, False),
+    "median_low_s": (NUMBER, False),
+    "median_high_s": (NUMBER, False),
+    "confidence": (NUMBER, False),
+    "n_eff": (NUMBER, False),
+    "stop_reason": (TEXT, False),
+    "warmup_s": (NUMBER, False),
+    "first_call_s": (NUMBER, False),  # compilation and autotuning included
+    # against the baseline of the same case, device and mode
+    "speedup": (NUMBER, False),
+    "speedup_low": (NUMBER, False),
+    "speedup_high": (NUMBER, False),
+    # the work, and the share of what the machine could do
+    "flops": (COUNT, False),
+    "bytes": (COUNT, False),
+    "flop_per_s": (NUMBER, False),
+    "byte_per_s": (NUMBER, False),
+    "roof_share": (NUMBER, False),
+    "roof_bound": (TEXT, False),  # "compute", "memory" or "cache"
+    "above_roof": (FLAG, False),
+    # correctness, checked before the timing
+    "correctness_error": (NUMBER, False),
+    "correctness_bound": (NUMBER, False),
+    # resources
+    "peak_memory_bytes": (COUNT, False),
+    "energy_j": (NUMBER, False),  # joules an iteration, gross
+    "energy_net_j": (NUMBER, False),  # idle power subtracted
+    "energy_method": (TEXT, False),
+    "clock_before_hz": (NUMBER, False),
+    "clock_after_hz": (NUMBER, False),
+    "temperature_c": (NUMBER, False),
+    "throttled": (FLAG, False),
+    "throttle_reasons": (TEXT, False),
+}
+
+_TYPES = {TEXT: str, NUMBER: (int, float), COUNT: int, FLAG: bool}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row of a run.
+
+    Attributes:
+        id: unique in a run: the pytest node id.
+        group: what pytest-benchmark prints together: one case on one device in one mode.
+        name: what pytest-benchmark calls it.
+        params: strings or ints by parameter name (pytest-benchmark cannot write others).
+        samples: seconds per iteration, in the order they were taken; empty unless ok.
+        extra_info: every key of FIELDS, and `<key>_reason` beside each None.
+    """
+
+    id: str
+    group: str
+    name: str
+    params: Mapping[str, str | int]
+    extra_info: Mapping[str, Any]
+    samples: tuple[float, ...] = field(default=(), repr=False)
+
+    @property
+    def status(self) -> str:
+        """One of STATUSES."""
+        return self.extra_info["status"]
+
+
+def extra_info(known: Mapping[str, Any], why: str | Mapping[str, str]) -> dict[str, Any]:
+    """All of FIELDS: what is `known`, and None with its reason for the rest.
+
+    Args:
+        known: values by field. NaN and infinity become None with the reason "not finite".
+        why: the reason for each field that is None or not known: one text for all, or a text
+            by field with "" as the default.
+
+    Raises:
+        ValueError: a field that FIELDS does not have, or one that must be known and is not.
+    """
+    strangers = [key for key in known if key not in FIELDS and not key.endswith("_reason")]
+    if strangers:
+        raise ValueError(f"unknown row field {strangers[0]!r}: FIELDS in harness/record.py has none")
+    reasons = {"": why} if isinstance(why, str) else why
+    info: dict[str, Any] = {}
+    for key, (_, required) in FIELDS.items():
+        value = known.get(key)
+        if isinstance(value, float) and not math.isfinite(value):
+            value, reason = None, "not finite"
+        else:
+            reason = known.get(f"{key}_reason") or reasons.get(key) or reasons.get("") or "unknown"
+        if value is None and required:
+            raise ValueError(f"row field {key!r} must be known")
+        info[key] = value
+        if value is None and not (key == "reason" and known.get("status") == OK):
+            info[f"{key}_reason"] = reason
+    return info
+
+
+def encode(row: Row) -> str:
+    """The row as one line of JSON, without the newline."""
+    return json.dumps(
+        {
+            "schema": SCHEMA,
+            "id": row.id,
+            "group": row.group,
+            "name": row.name,
+            "params": dict(row.params),
+            "extra_info": dict(row.extra_info),
+            "samples": list(row.samples),
+        },
+        allow_nan=False,
+        ensure_ascii=True,
+    )
+
+
+def decode(line: str) -> Row:
+    """The row in one line of JSON; its text is data, to be escaped wherever it is shown.
+
+    Raises:
+        ValueError: the line is not a row of this version, in one line saying what is wrong.
+    """
+    try:
+        raw = json.loads(line, parse_constant=_refuse_constant)
+    except RecursionError:
+        raise ValueError("nested too deep to be a row") from None
+    except json.JSONDecodeError as error:
+        raise ValueError(f"not JSON, cut short perhaps ({error.msg})") from None
+    if not isinstance(raw, dict) or "schema" not in raw:
+        raise ValueError("not a flopwise row: it has no schema number")
+    if raw["schema"] != SCHEMA:
+        raise ValueError(f"row schema {raw['schema']!r}, and this version reads {SCHEMA}")
+    for key, kind in (("id", str), ("group", str), ("name", str)):
+        if not isinstance(raw.get(key), kind):
+            raise ValueError(f"row field {key!r} is missing or not text")
+    params, info, samples = raw.get("params"), raw.get("extra_info"), raw.get("samples")
+    if not isinstance(params, dict) or not isinstance(info, dict) or not isinstance(samples, list):
+        raise ValueError("params, extra_info or samples is missing or of the wrong type")
+    if not all(type(s) in (int, float) and 0 < s < math.inf for s in samples):
+        raise ValueError("a sample is not a positive, finite number")
+    for key, (kind, required) in FIELDS.items():
+        _check(key, info.get(key), kind, required)
+    if info["status"] not in STATUSES:
+        raise ValueError(f"status {info['status']!r} is none of {', '.join(STATUSES)}")
+    if info["status"] == OK and (not samples or info.get("median_s") is None):
+        raise ValueError("status ok without samples or a median")
+    return Row(raw["id"], raw["group"], raw["name"], params, info, tuple(map(float, samples)))
+
+
+def _check(key: str, value: Any, kind: str, required: bool) -> None:
+    if value is None:
+        if required:
+            raise ValueError(f"row field {key!r} is missing")
+        return
+    right = isinstance(value, _TYPES[kind])  # type: ignore[arg-type]
+    if not right or (kind != FLAG and isinstance(value, bool)):
+        raise ValueError(f"row field {key!r} should be a {kind}, and is {str(value)[:40]!r}")
+
+
+def _refuse_constant(name: str) -> Any:
+    raise ValueError(f"{name} is not JSON")

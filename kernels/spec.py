@@ -1,0 +1,82 @@
+"""What a kernel file declares: an Operation, its Cases and their Cost. Imports torch for types only."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+FORWARD = "forward"
+FORWARD_BACKWARD = "forward+backward"
+DIRECTIONS = (FORWARD, FORWARD_BACKWARD)
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a case must do at least, whoever computes it.
+
+    Attributes:
+        flops: floating-point operations, a multiply-add counting two.
+        bytes: compulsory bytes: each input read once, each output written once.
+    """
+
+    flops: int
+    bytes: int
+
+
+@dataclass(frozen=True)
+class Case:
+    """One shape, dtype and direction of an operation.
+
+    Attributes:
+        shape: named sizes in the operation's own letters, e.g. {"M": 512, "N": 512, "K": 512}.
+        dtype: torch's name of it, e.g. "float32".
+        direction: one of DIRECTIONS.
+        presets: the presets that run it ("quick", "full").
+        devices: kinds of device it is meant for ("cpu", "cuda"); a case too large for a
+            CPU's patience names "cuda" alone.
+    """
+
+    shape: Mapping[str, int]
+    dtype: str
+    direction: str = FORWARD
+    presets: tuple[str, ...] = ("quick", "full")
+    devices: tuple[str, ...] = ("cpu", "cuda")
+
+    @property
+    def name(self) -> str:
+        """e.g. "M512-N512-K512-float32-forward": stable, fit for a test id."""
+        sizes = "-".join(f"{letter}{size}" for letter, size in self.shape.items())
+        return f"{sizes}-{self.dtype}-{self.direction}"
+
+
+@dataclass(frozen=True)
+class Operation:
+    """What is computed, by whom, at what cost, and how the answer is known.
+
+    Attributes:
+        name: the public function's name.
+        reference: plain torch; its float64 result is the truth, its result in the case's own
+            dtype is torch's own error. Never timed.
+        magnitude: the same formula over absolute values, in float64: the scale S against which
+            a rounding error is judged (Higham 2002, "Accuracy and Stability", section 3.1).
+        inputs: (case, device, seed) -> fresh random inputs. Those that are differentiable
+            require grad when the case's direction includes backward.
+        cost: case -> Cost.
+        cases: the most telling first.
+        providers: name -> a function that takes the inputs and returns the output. Built
+            lazily: the value is called once, with no argument, to get that function.
+        baseline: the provider in the denominator of every speedup.
+    """
+
+    name: str
+    reference: Callable[..., Tensor]
+    magnitude: Callable[..., Tensor]
+    inputs: Callable[[Case, str, int], tuple[Tensor, ...]]
+    cost: Callable[[Case], Cost]
+    cases: tuple[Case, ...]
+    providers: Mapping[str, Callable[[], Callable[..., Tensor]]]
+    baseline: str = "torch"
