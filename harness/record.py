@@ -53,6 +53,7 @@ FIELDS: dict[str, tuple[str, bool]] = {
     "confidence": (NUMBER, False),
     "n_eff": (NUMBER, False),
     "stop_reason": (TEXT, False),
+    "flush_bytes": (COUNT, False),  # overwritten before each sample of mode cold
     "warmup_s": (NUMBER, False),
     "first_call_s": (NUMBER, False),  # compilation and autotuning included
     # against the baseline of the same case, device and mode

@@ -1,0 +1,198 @@
+"""What a benchmark declares, and the check that every provider passes before it is timed.
+
+The rule: a provider's error against the float64 reference may be at most twice the error of the
+reference's own formula in the case's dtype, plus a floor of one rounding: 1e-6 of the largest
+value where there are at least 4096 outputs, else 2 u S, u the unit roundoff and S the formula
+over absolute values (Higham 2002, "Accuracy and Stability of Numerical Algorithms", section
+3.1); torch's own error on few outputs is by chance 0. NaN and infinities stand where the
+reference has them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+Outputs = Tensor | tuple[Tensor, ...]
+
+DRAWS = 3  # fresh inputs that each provider is checked on
+FEW = 4096  # outputs under which torch's own error may be small by chance
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Providers of one case, the truth to check them by, and the work that the case is.
+
+    Attributes:
+        subject: the operation's or the workload's name.
+        case: what tells its cases apart; the same on every device and in every mode.
+        dtype: torch's name of it.
+        direction: "forward", "forward+backward", "inference" or "train".
+        inputs: seed -> fresh random inputs, on the device; never zeros.
+        providers: by name, a function without arguments that builds the provider: a function of
+            the inputs that returns the outputs. Building is not timed.
+        baseline: the provider in the denominator of the speedups.
+        reference: the inputs -> the outputs, in the dtype of the inputs; called with float64
+            copies it is the truth. May keep a state as the providers do: it is called with
+            the same inputs in the same order.
+        magnitude: like reference, over absolute values; None where the largest value of the
+            truth is scale enough.
+        flops, bytes: of one iteration; None where they are not known.
+        batch: samples in one iteration; None where there is no batch.
+        kind: "kernel", "workload", "roof" or "user".
+        unsupported: by provider, why it cannot be measured here.
+    """
+
+    subject: str
+    case: str
+    dtype: str
+    direction: str
+    inputs: Callable[[int], tuple[Tensor, ...]]
+    providers: Mapping[str, Callable[[], Callable[..., Outputs]]]
+    baseline: str
+    reference: Callable[..., Outputs]
+    magnitude: Callable[..., Outputs] | None = None
+    flops: int | None = None
+    bytes: int | None = None
+    batch: int | None = None
+    kind: str = "user"
+    unsupported: Mapping[str, str] | None = None
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The worst of all draws and outputs: an error, what it may be, and in words what is wrong.
+
+    `wrong` is None for a provider that passed.
+    """
+
+    error: float
+    bound: float
+    wrong: str | None
+
+
+class Checker:
+    """Checks providers of one comparison; the truth is computed once for all of them.
+
+    Raises (when made):
+        Whatever the reference raises.
+    """
+
+    def __init__(self, comparison: Comparison, seed: int = 0):
+        self.draws: list[tuple[tuple[Tensor, ...], list[_Truth]]] = []
+        for draw in range(DRAWS):
+            inputs = comparison.inputs(seed + draw)
+            truth = _flat(comparison.reference(*map(_double, inputs)))
+            own = _flat(comparison.reference(*map(_detached, inputs)))
+            scale = (
+                _flat(comparison.magnitude(*map(_double, inputs)))
+                if comparison.magnitude
+                else [t.abs() for t in truth]
+            )
+            parts = zip(truth, own, scale, strict=True)
+            self.draws.append((inputs, [_Truth.of(t, o, s) for t, o, s in parts]))
+        # torch's own error by output, the worst of the draws: one draw may be right by chance
+        outputs = zip(*(truths for _, truths in self.draws), strict=True)
+        self.own = [max(t.own_error for t in draws) for draws in outputs]
+
+    def check(self, provider: Callable[..., Outputs]) -> Verdict:
+        """Run the provider on every draw, its memory poisoned with NaN, and judge the outputs.
+
+        Each draw has new inputs, so that an answer kept from the last call is wrong; memory of
+        the outputs' sizes is filled with NaN and freed just before, so that an allocation
+        that is left unwritten shows.
+        """
+        worst = Verdict(0.0, 0.0, None)
+        for inputs, truths in self.draws:
+            before = [t.detach().clone() for t in inputs]
+            _poison(truths)
+            outputs = _flat(provider(*inputs))
+            if any(not _same(a, b) for a, b in zip(inputs, before, strict=True)):
+                return Verdict(worst.error, worst.bound, "it writes into its inputs")
+            if len(outputs) != len(truths):
+                words = f"it returns {len(outputs)} tensors instead of {len(truths)}"
+                return Verdict(worst.error, worst.bound, words)
+            for output, truth, own in zip(outputs, truths, self.own, strict=True):
+                verdict = truth.judge(output, own)
+                if verdict.wrong:
+                    return verdict
+                # the closest to its bound is the one worth keeping
+                if verdict.error * worst.bound >= worst.error * verdict.bound:
+                    worst = verdict
+        return worst
+
+
+@dataclass(frozen=True)
+class _Truth:
+    """One output's float64 truth, and how far torch's own answer in its dtype is from it."""
+
+    value: Tensor
+    dtype: torch.dtype
+    own_error: float
+    floor: float
+
+    @staticmethod
+    def of(truth: Tensor, own: Tensor, scale: Tensor) -> _Truth:
+        finite = truth.isfinite()
+        difference = (own.double() - truth)[finite].abs()
+        unit = torch.finfo(own.dtype).eps / 2 if own.is_floating_point() else 0.0
+        if truth.numel() >= FEW:
+            floor = 1e-6 * _largest(truth[finite].abs())
+        else:
+            floor = 2 * unit * _largest(scale[scale.isfinite()].abs())
+        return _Truth(truth, own.dtype, _largest(difference), floor)
+
+    def judge(self, output: Tensor, own_error: float) -> Verdict:
+        bound = 2 * own_error + self.floor
+        if output.shape != self.value.shape or output.dtype != self.dtype:
+            words = (
+                f"it returns {output.dtype} {list(output.shape)} instead of "
+                f"{self.dtype} {list(self.value.shape)}"
+            )
+            return Verdict(0.0, bound, words)
+        actual = output.detach().double()
+        finite = self.value.isfinite()
+        misplaced = (actual.isfinite() != finite) | ~finite & ~_equal(actual, self.value)
+        if misplaced.any():
+            words = (
+                f"{int(misplaced.sum())} of {misplaced.numel()} outputs are NaN or infinite "
+                "where the reference is not, or the other way round"
+            )
+            return Verdict(0.0, bound, words)
+        error = _largest((actual - self.value)[finite].abs())
+        if error > bound:
+            return Verdict(error, bound, f"wrong answer: error {error:.3g}, allowed {bound:.3g}")
+        return Verdict(error, bound, None)
+
+
+def _poison(truths: list[_Truth]) -> None:
+    """Leave freed blocks full of NaN where the allocator will look for the outputs' memory."""
+    blocks = [torch.full_like(t.value, float("nan"), dtype=t.dtype) for t in truths * 2]
+    del blocks
+
+
+def _flat(outputs: Outputs) -> list[Tensor]:
+    return [outputs] if isinstance(outputs, Tensor) else list(outputs)
+
+
+def _double(t: Tensor) -> Tensor:
+    return (t.detach().double() if t.is_floating_point() else t).requires_grad_(t.requires_grad)
+
+
+def _detached(t: Tensor) -> Tensor:
+    return t.detach().requires_grad_(t.requires_grad)
+
+
+def _same(a: Tensor, b: Tensor) -> bool:
+    return bool(_equal(a.detach(), b).all())
+
+
+def _equal(a: Tensor, b: Tensor) -> Tensor:
+    return (a == b) | (a.isnan() & b.isnan())
+
+
+def _largest(t: Tensor) -> float:
+    return float(t.max()) if t.numel() else 0.0
