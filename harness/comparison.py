@@ -10,8 +10,9 @@ reference has them.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -43,7 +44,7 @@ class Comparison:
         flops, bytes: of one iteration; None where they are not known.
         batch: samples in one iteration; None where there is no batch.
         kind: "kernel", "workload", "roof" or "user".
-        unsupported: by provider, why it cannot be measured here.
+        not_measured: by provider, why it is not measured here.
     """
 
     subject: str
@@ -59,14 +60,17 @@ class Comparison:
     bytes: int | None = None
     batch: int | None = None
     kind: str = "user"
-    unsupported: Mapping[str, str] | None = None
+    not_measured: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """The worst of all draws and outputs: an error, what it may be, and in words what is wrong.
+    """The worst of all draws and outputs.
 
-    `wrong` is None for a provider that passed.
+    Attributes:
+        error: the largest absolute difference from the float64 truth.
+        bound: what it may be.
+        wrong: in words what is wrong; None for a provider that passed.
     """
 
     error: float
@@ -82,6 +86,7 @@ class Checker:
     """
 
     def __init__(self, comparison: Comparison, seed: int = 0):
+        self.first_call_s: float | None = None
         self.draws: list[tuple[tuple[Tensor, ...], list[_Truth]]] = []
         for draw in range(DRAWS):
             inputs = comparison.inputs(seed + draw)
@@ -106,10 +111,13 @@ class Checker:
         that is left unwritten shows.
         """
         worst = Verdict(0.0, 0.0, None)
+        self.first_call_s = None
         for inputs, truths in self.draws:
             before = [t.detach().clone() for t in inputs]
             _poison(truths)
+            start = time.perf_counter()
             outputs = _flat(provider(*inputs))
+            self.first_call_s = self.first_call_s or time.perf_counter() - start
             if any(not _same(a, b) for a, b in zip(inputs, before, strict=True)):
                 return Verdict(worst.error, worst.bound, "it writes into its inputs")
             if len(outputs) != len(truths):
@@ -136,6 +144,7 @@ class _Truth:
 
     @staticmethod
     def of(truth: Tensor, own: Tensor, scale: Tensor) -> _Truth:
+        truth, own, scale = truth.detach(), own.detach(), scale.detach()
         finite = truth.isfinite()
         difference = (own.double() - truth)[finite].abs()
         unit = torch.finfo(own.dtype).eps / 2 if own.is_floating_point() else 0.0
@@ -143,7 +152,8 @@ class _Truth:
             floor = 1e-6 * _largest(truth[finite].abs())
         else:
             floor = 2 * unit * _largest(scale[scale.isfinite()].abs())
-        return _Truth(truth, own.dtype, _largest(difference), floor)
+        # copied: a reference that keeps a state changes its tensors in the next draw
+        return _Truth(truth.detach().clone(), own.dtype, _largest(difference), floor)
 
     def judge(self, output: Tensor, own_error: float) -> Verdict:
         bound = 2 * own_error + self.floor

@@ -125,7 +125,9 @@ def extra_info(known: Mapping[str, Any], why: str | Mapping[str, str]) -> dict[s
     """
     strangers = [key for key in known if key not in FIELDS and not key.endswith("_reason")]
     if strangers:
-        raise ValueError(f"unknown row field {strangers[0]!r}: FIELDS in harness/record.py has none")
+        raise ValueError(
+            f"unknown row field {strangers[0]!r}: FIELDS in harness/record.py has none"
+        )
     reasons = {"": why} if isinstance(why, str) else why
     info: dict[str, Any] = {}
     for key, (_, required) in FIELDS.items():

@@ -11,7 +11,7 @@ import json
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -187,7 +187,7 @@ def write_benchmark_json(run: Path, environment: Mapping[str, Any], rows: Sequen
         "machine_info": {"machine": run.parent.name, "node": "", "cpu": {}},
         "commit_info": {"id": (git or {}).get("commit"), "dirty": (git or {}).get("dirty")},
         "benchmarks": entries,
-        "datetime": datetime.now(timezone.utc).isoformat(),
+        "datetime": datetime.now(UTC).isoformat(),
         "version": "flopwise 1",
     }
     try:

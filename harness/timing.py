@@ -108,6 +108,7 @@ def measure(
     confidence: float = 0.95,
     seed: int = 0,
     deadline: float = math.inf,
+    before_block: Mapping[str, Callable[[], object]] | None = None,
 ) -> dict[str, Measurement | Exception]:
     """Measure each provider's seconds per iteration, block by block in a random order.
 
@@ -121,6 +122,8 @@ def measure(
         seed: of the order.
         deadline: time.perf_counter() at which to stop with what there is, not before
             each provider has one block.
+        before_block: by provider, what to call before each of its blocks, outside of the
+            clock: to set a state back that its calls change.
 
     Returns:
         By name a Measurement, or the exception that the provider raised: the others go on.
@@ -135,7 +138,7 @@ def measure(
     result: dict[str, Measurement | Exception] = {}
     for name, call in providers.items():
         try:
-            runs[name] = _Run(call, device, mode, limits)
+            runs[name] = _Run(call, device, mode, limits, (before_block or {}).get(name, _nothing))
         except Exception as error:
             result[name] = error
     order, rng = list(runs), random.Random(seed)
@@ -162,7 +165,15 @@ def measure(
 class _Run:
     """One provider under way: warmed up and calibrated, then block by block."""
 
-    def __init__(self, call: Callable[[], object], device: str, mode: str, limits: Limits):
+    def __init__(
+        self,
+        call: Callable[[], object],
+        device: str,
+        mode: str,
+        limits: Limits,
+        before_block: Callable[[], object],
+    ):
+        self._before_block = before_block
         synchronize = torch.cuda.synchronize if device == "cuda" else _nothing
         start = time.perf_counter()
         call()
@@ -189,6 +200,7 @@ class _Run:
         """Run until the medians of two windows agree; (seconds spent, last median)."""
         start, previous = time.perf_counter(), math.inf
         while True:
+            self._before_block()
             window: list[float] = []
             opened = time.perf_counter()
             while not window or time.perf_counter() - opened < WINDOW_S:
@@ -200,6 +212,7 @@ class _Run:
             previous = median
 
     def take_block(self) -> None:
+        self._before_block()
         self.blocks.append(tuple(self._take(self.block)))
 
     @property

@@ -77,5 +77,7 @@ WORKLOAD = Workload(
     # backward: the weight's gradient only, as no input needs one
     flops=Flops(forward=2 * FEATURES, backward=2 * FEATURES),
     optimizer=functools.partial(torch.optim.SGD, lr=LEARNING_RATE),
+    batch_size=BATCH_SIZE,
+    max_steps=MAX_STEPS,
     floor=0.0,
 )

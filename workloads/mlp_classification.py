@@ -64,4 +64,6 @@ WORKLOAD = Workload(
     target=Target("validation cross-entropy", 0.10),
     flops=_flops(),
     optimizer=functools.partial(torch.optim.Adam, lr=LEARNING_RATE),
+    batch_size=BATCH_SIZE,
+    max_steps=MAX_STEPS,
 )

@@ -16,7 +16,7 @@ class Batch(NamedTuple):
     x: Tensor
     y: Tensor
 
-    def __len__(self) -> int:  # type: ignore[override]  # samples, not fields
+    def __len__(self) -> int:  # samples, not fields
         return self.x.shape[0]
 
     def to(self, device: str | torch.device, dtype: torch.dtype | None = None) -> Batch:
@@ -73,6 +73,8 @@ class Workload:
         target: the validation value to reach.
         flops: FLOPs of one sample.
         optimizer: parameters -> the torch optimizer of a plain training step.
+        batch_size: samples a step that the optimizer's learning rate is meant for.
+        max_steps: a trial that has not reached the target by then is censored.
         floor: the best value the metric can take, where it is known, else None.
     """
 
@@ -84,4 +86,6 @@ class Workload:
     target: Target
     flops: Flops
     optimizer: Callable[..., torch.optim.Optimizer]
+    batch_size: int
+    max_steps: int
     floor: float | None = None

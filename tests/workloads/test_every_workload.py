@@ -33,7 +33,7 @@ def train(module, seed, steps):
     workload = module.WORKLOAD
     model = workload.model(seed)
     optimizer = workload.optimizer(model.parameters())
-    for batch in islice(data.batches(workload.data().train, module.BATCH_SIZE, seed), steps):
+    for batch in islice(data.batches(workload.data().train, workload.batch_size, seed), steps):
         loss = workload.loss(model, batch)
         yield model, loss.item()
         optimizer.zero_grad()
@@ -110,7 +110,7 @@ def test_the_same_seed_gives_the_same_curve_bit_for_bit(module):
 def test_it_reaches_its_target_in_time(module, workload, seed):
     validation = workload.data().validation
     values = []
-    for step, (model, _) in enumerate(train(module, seed, module.MAX_STEPS)):
+    for step, (model, _) in enumerate(train(module, seed, module.WORKLOAD.max_steps)):
         if step % EVALUATE_EVERY == 0:
             values.append(workload.metric(model, validation).item())
             if reached(workload, values[-1]):

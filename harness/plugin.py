@@ -1,0 +1,311 @@
+"""The pytest side: the fixture `compare`, the options, and what is shown.
+
+    @pytest.mark.parametrize("provider", ["mine", "torch"])
+    def test_softmax(compare, provider):
+        compare(lambda device: Comparison(...))
+
+Each provider is a test of its own and a row in pytest-benchmark's table, but the providers of
+one case are measured together, in turn, when the first of them is run. Device and mode are
+parameters that this plugin adds. Loaded with `pytest_plugins = ["harness.plugin"]`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness import record
+from harness.replay import TIMER, replay
+from harness.timing import DEVICES, MODES
+
+if True:  # typing only, and cheap
+    from harness.session import Build, Member, Options, Session
+from harness.comparison import Checker
+from harness.progress import LiveProgress
+from harness.store import REPORT, StoreError
+
+PRESETS = ("quick", "full")
+# what is asked for first, and so what a short budget has
+MODES_OF = {"cpu": ("host", "cold"), "cuda": MODES}
+
+_SESSION = pytest.StashKey[Session]()
+_MEMBER = pytest.StashKey[Member]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """--devices, --preset, --budget, --results and --resume."""
+    group = parser.getgroup("flopwise", "flopwise benchmarks (with --benchmark-only)")
+    group.addoption(
+        "--devices",
+        type=_devices,
+        default="auto",
+        metavar="LIST",
+        help="cpu, cuda or cpu,cuda; default: cpu, and cuda where there is a GPU",
+    )
+    group.addoption(
+        "--preset",
+        choices=PRESETS,
+        default="quick",
+        help="quick: minutes; full: every case, energy too; default: %(default)s",
+    )
+    group.addoption(
+        "--budget",
+        type=_budget,
+        metavar="SECONDS",
+        help="start no case after so many seconds; the most telling cases come first",
+    )
+    group.addoption(
+        "--results",
+        type=Path,
+        default=Path("results"),
+        metavar="DIR",
+        help="rows go to DIR/<machine>/<run>/; default: %(default)s",
+    )
+    group.addoption(
+        "--resume",
+        metavar="RUN",
+        help='go on with a run: its folder, its name, or "last"; rows that are there are kept',
+    )
+
+
+def _devices(text: str) -> str:
+    names = text.split(",")
+    if text != "auto" and not all(name in DEVICES for name in names):
+        unknown = next(name for name in names if name not in DEVICES)
+        raise argparse.ArgumentTypeError(
+            f"unknown device {unknown!r}: one or more of {', '.join(DEVICES)}, or auto"
+        )
+    return text
+
+
+def _budget(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 0 < seconds < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds above 0")
+    return seconds
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Our clock for pytest-benchmark, before it reads its options."""
+    config.option.benchmark_timer = TIMER
+    config.addinivalue_line(
+        "markers", "preset(name): a benchmark case that only the preset of this name runs"
+    )
+    # a case that fails before it is timed is told by its failure
+    config.addinivalue_line("filterwarnings", "ignore:Benchmark fixture was not used at all")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Every benchmark that uses `compare`, on each device and in each mode."""
+    if "compare" in metafunc.fixturenames:
+        chosen = [(d, m) for d in _chosen_devices(metafunc.config) for m in MODES_OF[d]]
+        ids = [f"{device}-{mode}" for device, mode in chosen]
+        metafunc.parametrize(("bench_device", "bench_mode"), chosen, ids=ids)
+
+
+def _chosen_devices(config: pytest.Config) -> tuple[str, ...]:
+    text = config.getoption("devices")
+    if text != "auto":
+        return tuple(dict.fromkeys(text.split(",")))
+    import torch
+
+    return DEVICES if torch.cuda.is_available() else ("cpu",)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """The most telling cases first, and the providers of one case side by side."""
+    benchmarks = [item for item in items if "compare" in getattr(item, "fixturenames", ())]
+    if not benchmarks or _not_measuring(config):
+        return
+    preset = config.getoption("preset")
+    for item in benchmarks:
+        item.stash[_MEMBER] = _member(item, preset)
+    members = [item.stash[_MEMBER] for item in benchmarks]
+    ranks = _ranks(members)
+    benchmarks.sort(key=lambda item: ranks[item.stash[_MEMBER].group])
+    items[:] = [item for item in items if item not in set(benchmarks)] + benchmarks
+    if config.option.collectonly:
+        return
+    options = Options(
+        devices=_chosen_devices(config),
+        preset=preset,
+        budget_s=config.getoption("budget"),
+        results=config.getoption("results"),
+        resume=config.getoption("resume"),
+    )
+    try:
+        config.stash[_SESSION] = Session(options, [i.stash[_MEMBER] for i in benchmarks])
+    except StoreError as error:
+        raise pytest.UsageError(str(error)) from None
+
+
+def _not_measuring(config: pytest.Config) -> bool:
+    skipped = config.getoption("benchmark_skip") and not config.getoption("benchmark_only")
+    disabled = config.getoption("benchmark_disable") and not config.getoption("benchmark_enable")
+    return bool(skipped or disabled)
+
+
+def _member(item: Any, preset: str) -> Member:
+    given = dict(item.callspec.params)
+    if "provider" not in given:
+        raise pytest.UsageError(
+            f"{item.nodeid} uses the fixture compare, and has no parameter named provider: "
+            'add @pytest.mark.parametrize("provider", [...])'
+        )
+    params = {k: v if isinstance(v, int) else str(v) for k, v in given.items()}
+    # the test's id without the provider is the case, on a device, in a mode
+    others = [f"{k}={v}" for k, v in sorted(params.items()) if k != "provider"]
+    wanted = all(mark.args[0] == preset for mark in item.iter_markers("preset"))
+    return Member(
+        id=item.nodeid,
+        name=item.name,
+        group=f"{item.nodeid.partition('[')[0]}[{' '.join(others)}]",
+        provider=str(given["provider"]),
+        device=str(given["bench_device"]),
+        mode=str(given["bench_mode"]),
+        params=params,
+        wanted=wanted,
+    )
+
+
+def _ranks(members: Iterable[Member]) -> dict[str, tuple[int, ...]]:
+    """When a group's turn is: what the preset leaves out last; else mode by mode, and of each
+    test function one case after the other, in the order in which they are declared."""
+    ranks: dict[str, tuple[int, ...]] = {}
+    counts: dict[tuple[str, str, str], int] = {}
+    wanted: dict[str, bool] = {}
+    for member in members:
+        wanted[member.group] = wanted.get(member.group, False) or member.wanted
+    for member in members:
+        if member.group not in ranks:
+            series = (member.group.partition("[")[0], member.device, member.mode)
+            counts[series] = counts.get(series, 0) + 1
+            mode = MODES.index(member.mode)
+            ranks[member.group] = (not wanted[member.group], mode, counts[series], len(ranks))
+    return ranks
+
+
+@pytest.fixture
+def bench_device() -> str:
+    """The device of a benchmark; a parameter that the plugin adds."""
+    raise pytest.UsageError("bench_device has a value only in a test that uses compare")
+
+
+@pytest.fixture
+def bench_mode() -> str:
+    """The mode of a benchmark; a parameter that the plugin adds."""
+    raise pytest.UsageError("bench_mode has a value only in a test that uses compare")
+
+
+@pytest.fixture
+def compare(
+    request: pytest.FixtureRequest, benchmark: Any, bench_device: str, bench_mode: str
+) -> Callable[[Build], None]:
+    """Check and time this test's provider beside the others of its case.
+
+    Call it once, with a function of the device ("cpu" or "cuda") that returns the Comparison.
+    It is called for the first provider only, so what it builds is built once a case.
+    """
+
+    def run(build: Build) -> None:
+        if benchmark.disabled:
+            _check_only(build(bench_device), request.node.callspec.params["provider"])
+            return
+        session, member = request.config.stash[_SESSION], request.node.stash[_MEMBER]
+        try:
+            row = session.row(member, build)
+        except StoreError as error:
+            pytest.exit(str(error), returncode=pytest.ExitCode.INTERNAL_ERROR)
+        except Exception as error:
+            words = str(error).splitlines() or ["no message"]
+            pytest.fail(f"the case cannot be built: {type(error).__name__}: {words[0]}", False)
+        info = row.extra_info
+        if row.status == record.OK:
+            benchmark.group = row.group
+            benchmark.extra_info.update(info)
+            replay(benchmark, row.samples, info["iterations"])
+        elif row.status == record.FAILED:
+            pytest.fail(f"{info['provider']}: {info['reason']}", pytrace=False)
+        else:
+            pytest.skip(f"{row.status}: {info['reason']}")
+
+    return run
+
+
+def _check_only(comparison: Any, provider: str) -> None:
+    """With --benchmark-disable: right or wrong, and no timing."""
+    if provider in comparison.not_measured:
+        pytest.skip(f"not_measured: {comparison.not_measured[provider]}")
+    verdict = Checker(comparison).check(comparison.providers[provider]())
+    if verdict.wrong:
+        pytest.fail(f"{provider}: {verdict.wrong}", pytrace=False)
+
+
+def pytest_runtestloop(session: pytest.Session) -> None:
+    """The progress line in place of pytest's dots."""
+    run = session.config.stash.get(_SESSION, None)
+    terminal: Any = session.config.pluginmanager.getplugin("terminalreporter")
+    if run and terminal and session.config.get_verbosity() == 0:
+        terminal.showfspath = False
+        kept = f", {run.kept} rows kept" if run.kept else ""
+        terminal.write_line(f"run: {run.run} ({run.cases_left} cases to measure{kept})")
+        run.progress = LiveProgress(terminal, run.cases_left, run.options.budget_s)
+
+
+def pytest_report_teststatus(
+    report: pytest.TestReport, config: pytest.Config
+) -> tuple[str, str, str] | None:
+    """No dot for a benchmark: its progress line has said it."""
+    run = config.stash.get(_SESSION, None)
+    if run and run.progress and report.when == "call":
+        return report.outcome, "", ""
+    return None
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """benchmark.json, from all rows on disk."""
+    run = session.config.stash.get(_SESSION, None)
+    if run is None:
+        return
+    if run.progress:
+        run.progress.stop()
+    try:
+        session.config.stash[_COUNTS] = run.finish()
+    except StoreError as error:
+        session.config.stash[_COUNTS] = {}
+        run.problems.append(str(error))
+
+
+_COUNTS = pytest.StashKey[dict[str, int]]()
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    """Where the rows are, what was not measured, and what to do next."""
+    run = config.stash.get(_SESSION, None)
+    if run is None:
+        return
+    counts = config.stash.get(_COUNTS, {})
+    told = ", ".join(f"{n} {status}" for status, n in counts.items() if n) or "no rows"
+    terminalreporter.section("flopwise")
+    terminalreporter.write_line(f"{told} in {run.run}")
+    for problem in run.problems:
+        terminalreporter.write_line(problem)
+    missing = [m for group in run.members.values() for m in group if m.id not in run.rows]
+    late = [r for r in run.rows.values() if "budget:" in (r.extra_info["reason"] or "")]
+    if missing or late:
+        why = "interrupted" if missing else "the budget was spent"
+        terminalreporter.write_line(
+            f"{len(missing) + len(late)} rows are missing ({why}); go on with: "
+            f"pytest --benchmark-only --preset {run.options.preset} --resume {run.run.name}"
+        )
+    terminalreporter.write_line(f"{REPORT}: python -m harness report {run.run}")

@@ -1,0 +1,144 @@
+"""The roof of a run: what this machine's memory and arithmetic did in this very run.
+
+A case takes at least max(flops / peak FLOP/s, bytes / peak byte/s) seconds; the share of the
+roof is that time over the measured one (Williams, Waterman & Patterson 2009, doi
+10.1145/1498765.1498785). The peak byte/s is a copy's: out of memory, or out of the cache where
+the case's bytes fit there and the mode leaves them in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from harness.comparison import Comparison
+from harness.environment import cpu_cache_bytes
+
+MEMORY, CACHE, PRODUCT = "memory", "cache", "product"
+COPY_BYTES = {"cpu": 2**26, "cuda": 2**30}  # read; as many are written
+PRODUCT_SIZE = {"cpu": 1024, "cuda": 8192}
+DEFAULT_CACHE_BYTES = 2**20
+
+
+@dataclass(frozen=True)
+class Peak:
+    """A rate, per second, at the median, and at the fast end of its interval."""
+
+    median: float
+    high: float
+
+
+class Roofs:
+    """Peaks of one device, each measured when it is first asked for.
+
+    Args:
+        device: "cpu" or "cuda".
+        measure: (comparison, mode) -> seconds an iteration: (median, low end of its interval),
+            or None where it could not be measured. The plugin's keeps the row.
+    """
+
+    def __init__(
+        self, device: str, measure: Callable[[Comparison, str], tuple[float, float] | None]
+    ):
+        self.device = device
+        self._measure = measure
+        self._peaks: dict[tuple[str, str], Peak | None] = {}
+
+    def peak(self, what: str, dtype: str) -> Peak | None:
+        """FLOP/s of a product in `dtype`, or byte/s of a copy; None where it failed."""
+        key = what, dtype if what == PRODUCT else ""
+        if key not in self._peaks:
+            comparison = product(self.device, dtype) if what == PRODUCT else copy(self.device, what)
+            seconds = self._measure(comparison, "warm" if self.device == "cuda" else "host")
+            work = comparison.flops if what == PRODUCT else comparison.bytes
+            self._peaks[key] = seconds and Peak(*((work or 0) / s for s in seconds))
+        return self._peaks[key]
+
+    def share(self, case: Comparison, median: float, high: float, mode: str) -> dict[str, Any]:
+        """The fields roof_share, roof_bound and above_roof of a row.
+
+        Args:
+            case: its flops, bytes and dtype count.
+            median, high: seconds an iteration, and the slow end of the interval.
+            mode: cold leaves nothing in the cache.
+        """
+        fields = ("roof_share", "roof_bound", "above_roof")
+        if case.bytes is None:
+            return {f"{field}_reason": "its bytes are not known" for field in fields}
+        level = CACHE if mode != "cold" and case.bytes <= cache_bytes(self.device) else MEMORY
+        parts = [(level, case.bytes, self.peak(level, case.dtype))]
+        if case.flops:
+            parts.append(("compute", case.flops, self.peak(PRODUCT, case.dtype)))
+        if any(peak is None for _, _, peak in parts):
+            return {f"{field}_reason": "the roof could not be measured" for field in fields}
+        least = max((work / peak.median, bound) for bound, work, peak in parts if peak)
+        # as fast as the roof's interval allows, against as slow as the case's does
+        surely = max(work / peak.high for _, work, peak in parts if peak)
+        return {
+            "roof_share": least[0] / median,
+            "roof_bound": least[1],
+            "above_roof": surely > high,
+        }
+
+
+def cache_bytes(device: str) -> int:
+    """The cache a repeated case may stay in: a GPU's L2, a core's own L2 on a CPU."""
+    if device == "cuda":
+        return torch.cuda.get_device_properties(torch.cuda.current_device()).L2_cache_size
+    return cpu_cache_bytes().get(2, DEFAULT_CACHE_BYTES)
+
+
+def copy(device: str, level: str) -> Comparison:
+    """A copy from and to memory, or within half of the cache."""
+    read = COPY_BYTES[device] if level == MEMORY else cache_bytes(device) // 4
+    count = max(read // 4, 1)
+
+    def inputs(seed: int) -> tuple[Tensor, ...]:
+        generator = torch.Generator(device).manual_seed(seed)
+        return (torch.randn(count, generator=generator, device=device),)
+
+    def build() -> Callable[..., Tensor]:
+        out = torch.empty(count, device=device)
+        return lambda x: out.copy_(x)
+
+    return Comparison(
+        kind="roof",
+        subject="copy",
+        case=level,
+        dtype="float32",
+        direction="forward",
+        inputs=inputs,
+        providers={"torch": build},
+        baseline="torch",
+        reference=lambda x: x,
+        flops=None,
+        bytes=2 * 4 * count,
+    )
+
+
+def product(device: str, dtype: str) -> Comparison:
+    """A square product, large enough to be bound by arithmetic."""
+    n = PRODUCT_SIZE[device]
+
+    def inputs(seed: int) -> tuple[Tensor, ...]:
+        generator = torch.Generator(device).manual_seed(seed)
+        shape, kind = (2, n, n), getattr(torch, dtype)
+        return tuple(torch.randn(shape, generator=generator, device=device, dtype=kind))
+
+    return Comparison(
+        kind="roof",
+        subject="product",
+        case=f"{n}x{n}x{n}",
+        dtype=dtype,
+        direction="forward",
+        inputs=inputs,
+        providers={"torch": lambda: torch.matmul},
+        baseline="torch",
+        reference=torch.matmul,
+        flops=2 * n**3,
+        bytes=3 * n * n * getattr(torch, dtype).itemsize,
+    )

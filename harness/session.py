@@ -1,0 +1,223 @@
+"""One benchmark run: which cases, in which order, within which budget, into which folder."""
+
+from __future__ import annotations
+
+import functools
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from harness import case, environment, record, store
+from harness.comparison import Comparison
+from harness.progress import LiveProgress
+from harness.record import Row
+from harness.roofline import Roofs
+
+Build = Callable[[str], Comparison]
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the user asked for on the command line."""
+
+    devices: tuple[str, ...]
+    preset: str
+    budget_s: float | None
+    results: Path
+    resume: str | None
+
+
+@dataclass(frozen=True)
+class Member:
+    """One row to be: a provider of a case, on a device, in a mode.
+
+    Attributes:
+        id: unique in the run; group: the same for all providers that are measured together.
+        wanted: whether the preset has it.
+    """
+
+    id: str
+    name: str
+    group: str
+    provider: str
+    device: str
+    mode: str
+    params: Mapping[str, str | int]
+    wanted: bool
+
+
+class Session:
+    """The state of a run.
+
+    Args:
+        options: what was asked for.
+        members: the rows to be, in the order in which they will be asked for.
+
+    Raises:
+        StoreError: the results folder cannot be used, or there is no such run to resume.
+    """
+
+    def __init__(self, options: Options, members: Sequence[Member]):
+        self.options = options
+        self.start = time.perf_counter()
+        self.environment: dict[str, Any] = environment.describe()
+        self.gpu_usable, self.gpu_reason = environment.probe_gpu()
+        self.run = self._folder()
+        self.store = store.Store(self.run, self.environment | {"run_id": self.run.name})
+        self.problems: list[str] = []
+        self.rows: dict[str, Row] = {}
+        if options.resume:
+            found, self.problems = store.read(self.run)
+            self.rows = {r.id: r for r in found if r.status != record.NOT_MEASURED}
+        self.kept = len(self.rows)
+        self.members: dict[str, list[Member]] = {}
+        for member in members:
+            if member.id not in self.rows:
+                self.members.setdefault(member.group, []).append(member)
+        self.cases_left = sum(any(m.wanted for m in g) for g in self.members.values())
+        self.progress: LiveProgress | None = None
+        self._longest = 0.0
+        self._names = {d: environment.device_name(d) for d in {m.device for m in members}}
+        self._roofs: dict[str, Roofs] = {}
+
+    def _folder(self) -> Path:
+        machine = environment.machine_id(self.environment)
+        results = self.options.results
+        if self.options.resume:
+            run = store.find(results, self.options.resume)
+            if run.resolve().parent.name != machine:
+                raise store.StoreError(
+                    f"cannot resume {run.name}: it was measured on {run.resolve().parent.name}, "
+                    f"and this machine is {machine}"
+                )
+            return run
+        git = self.environment.get("git") or {}
+        commit = f"-{git['commit'][:7]}" if git.get("commit") else ""
+        stem = f"{datetime.now(UTC):%Y%m%d-%H%M%S}{commit}"
+        names = (stem if i == 1 else f"{stem}-{i}" for i in range(1, 100))
+        return next(p for n in names if not (p := results / machine / n).exists())
+
+    def row(self, member: Member, build: Build) -> Row:
+        """The row of a member, measured now with all others of its group if need be.
+
+        Raises:
+            StoreError: it could not be written.
+        """
+        if member.id not in self.rows:
+            self._measure(self.members[member.group], build)
+        return self.rows[member.id]
+
+    def _measure(self, group: Sequence[Member], build: Build) -> None:
+        device, mode = group[0].device, group[0].mode
+        here = device == "cpu" or self.gpu_usable
+        comparison = build(device if here else "cpu")
+        setting = self._setting(device, mode)
+        why = {m.id: self._why_not(m, here) for m in group}
+        chosen = [m for m in group if not why[m.id]]
+        label = f"{comparison.subject} {comparison.case} {device} {mode}"
+        start = time.perf_counter()
+        if self.progress and chosen:
+            self.progress.begin(label)
+        results = {
+            m.id: case.not_measured(comparison, m.provider, setting, why[m.id])
+            for m in group
+            if why[m.id]
+        }
+        if chosen:
+            measured = case.run(comparison, [m.provider for m in chosen], setting)
+            results |= {m.id: measured[m.provider] for m in chosen}
+        rows = [
+            Row(m.id, m.group, m.name, m.params, results[m.id].fields, results[m.id].samples)
+            for m in group
+        ]
+        self.store.append(rows)
+        self.rows |= {row.id: row for row in rows}
+        timed = any(row.status == record.OK for row in rows)
+        if timed:
+            self._longest = max(self._longest, time.perf_counter() - start)
+        if self.progress and any(m.wanted for m in group):
+            told = [row for m, row in zip(group, rows, strict=True) if m.wanted]
+            self.progress.end(f"{label}: {_told(told)}" if chosen else None, timed)
+
+    def _why_not(self, member: Member, here: bool) -> str:
+        if not member.wanted:
+            return f"preset: {self.options.preset} leaves it out, --preset full has it"
+        if not here:
+            return f"no CUDA device: {self.gpu_reason}"
+        if self.options.budget_s is not None:
+            spent = time.perf_counter() - self.start
+            if spent >= self.options.budget_s:
+                return f"budget: the {self.options.budget_s:g} s were spent before its turn"
+        return ""
+
+    def _setting(self, device: str, mode: str) -> case.Setting:
+        if device not in self._roofs:
+            self._roofs[device] = Roofs(device, functools.partial(self._roof, device))
+        budget = self.options.budget_s
+        return case.Setting(
+            device=device,
+            device_name=self._names[device],
+            mode=mode,
+            preset=self.options.preset,
+            deadline=self.start + budget if budget is not None else math.inf,
+            roofs=self._roofs[device],
+        )
+
+    def _roof(self, device: str, roof: Comparison, mode: str) -> tuple[float, float] | None:
+        """Measure a peak, or take it from the rows of the run that is resumed."""
+        group = f"roof {device}"
+        name = f"{roof.subject}-{roof.case}-{roof.dtype}"
+        key = f"roof::{device}::{name}"
+        if key not in self.rows:
+            if self.progress:
+                self.progress.begin(f"roof: {name} {device}")
+            setting = case.Setting(device, self._names[device], mode, self.options.preset)
+            result = case.run(roof, ["torch"], setting)["torch"]
+            row = Row(key, group, name, {"device": device}, result.fields, result.samples)
+            self.store.append([row])
+            self.rows[key] = row
+        info = self.rows[key].extra_info
+        if info["status"] != record.OK:
+            return None
+        return info["median_s"], info["median_low_s"] or info["median_s"]
+
+    def finish(self) -> dict[str, int]:
+        """Write benchmark.json from all rows on disk; rows by status.
+
+        Raises:
+            StoreError: it cannot be written.
+        """
+        rows, self.problems = store.read(self.run) if self.rows else ([], self.problems)
+        store.write_benchmark_json(self.run, self.environment, rows)
+        counts = dict.fromkeys(record.STATUSES, 0)
+        for row in rows:
+            counts[row.status] += row.extra_info["kind"] != "roof"
+        return counts
+
+
+def _told(rows: Sequence[Row]) -> str:
+    return ", ".join(_told_one(row.extra_info) for row in rows)
+
+
+def _told_one(info: Mapping[str, Any]) -> str:
+    if info["status"] != record.OK:
+        return f"{info['provider']} {info['status']}: {info['reason']}"
+    text = f"{info['provider']} {_seconds(info['median_s'])}"
+    if info["median_high_s"]:
+        text += f" ±{(info['median_high_s'] - info['median_low_s']) / 2 / info['median_s']:.1%}"
+    if info["speedup_high"] and info["provider"] != info["baseline"]:
+        text += (
+            f" ({info['speedup']:.2f}x, {info['speedup_low']:.2f} to {info['speedup_high']:.2f})"
+        )
+    return text
+
+
+def _seconds(value: float) -> str:
+    for unit, scale in (("s", 1.0), ("ms", 1e-3), ("us", 1e-6)):
+        if value >= scale:
+            return f"{value / scale:.3g} {unit}"
+    return f"{value / 1e-9:.3g} ns"
