@@ -1,0 +1,137 @@
+"""From which batch size one device is faster than another, with its interval."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import pandas as pd
+
+from harness.report.frame import measured
+from harness.report.words import whole
+
+_KEY = ["subject", "case", "direction", "dtype", "provider", "mode"]
+_TIMES = ["median_s", "low", "high", "n"]
+
+
+@dataclass(frozen=True)
+class Crossover:
+    """Where the speedup of one device over another passes 1 for good.
+
+    Attributes:
+        batch: where the median curve does; 0 if it is above 1 at every measured batch, infinite
+            if it is not above 1 at the largest one.
+        low, high: the interval: the same for the curve of the upper and of the lower ends.
+        words: the finding in one sentence.
+    """
+
+    batch: float
+    low: float
+    high: float
+    words: str
+
+
+def crossover(
+    batches: Sequence[float],
+    speedup: Sequence[float],
+    low: Sequence[float],
+    high: Sequence[float],
+    fast: str = "GPU",
+    slow: str = "CPU",
+) -> Crossover:
+    """The batch size from which `fast` is faster than `slow` and stays so.
+
+    Straight lines are drawn between measured batches, log speedup against log batch. The curve
+    of the lower ends gives the interval's upper bound, that of the upper ends its lower bound.
+
+    Args:
+        batches: measured batch sizes, > 0, each once, rising.
+        speedup, low, high: of `fast` over `slow` at each, with 0 < low <= speedup <= high.
+
+    Raises:
+        ValueError: nothing was given, or the arguments differ in length or order.
+    """
+    if not len(batches) == len(speedup) == len(low) == len(high) or not len(batches):
+        raise ValueError(
+            f"crossover got {len(batches)} batches, {len(speedup)} speedups, {len(low)} lower and "
+            f"{len(high)} upper ends; give the same number of each, and at least one"
+        )
+    if any(b >= a for b, a in pairwise(batches)) or batches[0] <= 0:
+        raise ValueError(f"batches are {list(batches)}; give them rising, above 0, each once")
+    at, first, last = (_stays_above_1(batches, curve) for curve in (speedup, high, low))
+    return Crossover(at, first, last, _words(batches, high, at, first, last, fast, slow))
+
+
+def device_ratio(table: pd.DataFrame, fast: str = "cuda", slow: str = "cpu") -> pd.DataFrame:
+    """The speedup of one device over another where both ran the same thing.
+
+    Same thing: equal subject, case, direction, dtype, provider and mode. The interval is the
+    widest that the two medians' intervals allow: low = slow's low / fast's high.
+
+    Returns:
+        one line each, in the order of `table`: those columns, kind, batch, value, low, high, and
+        n, the smaller of the two numbers of samples.
+    """
+    rows = measured(table)
+    rows = rows[(rows["low"] == rows["median_low_s"]) & (rows["high"] == rows["median_high_s"])]
+    rows = rows.drop_duplicates([*_KEY, "device"], keep="last")
+    both = rows[rows["device"] == fast].merge(
+        rows.loc[rows["device"] == slow, [*_KEY, *_TIMES]], on=_KEY, suffixes=("", "_slow")
+    )
+    return both[["kind", "batch", *_KEY]].assign(
+        value=both["median_s_slow"] / both["median_s"],
+        low=both["low_slow"] / both["high"],
+        high=both["high_slow"] / both["low"],
+        n=both[["n", "n_slow"]].min(axis=1),
+    )
+
+
+def _stays_above_1(batches: Sequence[float], curve: Sequence[float]) -> float:
+    below = [i for i, value in enumerate(curve) if value <= 1]
+    if not below:
+        return 0.0
+    i = below[-1]
+    if i == len(curve) - 1:
+        return math.inf
+    share = -math.log(curve[i]) / (math.log(curve[i + 1]) - math.log(curve[i]))
+    return math.exp(math.log(batches[i]) + share * math.log(batches[i + 1] / batches[i]))
+
+
+def _words(
+    batches: Sequence[float],
+    high: Sequence[float],
+    at: float,
+    first: float,
+    last: float,
+    fast: str,
+    slow: str,
+) -> str:
+    smallest, largest = whole(batches[0]), whole(batches[-1])
+    if len(batches) == 1:
+        measured_at = f"at the only measured batch, {smallest}"
+    else:
+        measured_at = f"at every measured batch, {smallest} to {largest}"
+    if last == 0:
+        return f"{fast} faster {measured_at}"
+    if all(end < 1 for end in high):
+        return f"{slow} faster {measured_at}"
+    if len(batches) == 1:
+        return f"same or unclear {measured_at}"
+    if at == math.inf:
+        if high[-1] < 1:
+            return f"no crossover up to batch {largest}, where {slow} is faster"
+        return f"no crossover up to batch {largest}, where the two are same or unclear"
+    bounds = (
+        f"[{whole(first) if first else f'below {smallest}'}, "
+        f"{whole(last) if last < math.inf else f'above {largest}'}]"
+    )
+    if last == math.inf:
+        start = (
+            f"medians cross at batch {whole(at)} {bounds}" if at else f"{fast}'s median is ahead"
+        )
+        return f"{start}, and at batch {largest} the two are still same or unclear"
+    if at == 0:
+        return f"{fast} faster from batch {whole(last)}; below it same or unclear {bounds}"
+    return f"{fast} faster from batch {whole(at)} {bounds}"

@@ -1,0 +1,93 @@
+"""Rows as one pandas table, the only form in which the report handles them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+
+from harness.record import COUNT, FIELDS, FLAG, NUMBER, OK, TEXT, Row
+from harness.report.words import plain
+
+_LARGEST = 1e15  # on a log axis, its inverse the smallest
+_TOO_LARGE = "not finite, or too large to show"
+
+
+def frame(rows: Sequence[Row]) -> pd.DataFrame:
+    """One line a row: id, group, name, every field of FIELDS and every `<field>_reason`.
+
+    Numbers and counts are float64 with NaN where there is none; text and flags are objects
+    with None. Text is made printable here (`words.plain`), escaping is left to who writes it.
+    """
+    columns: dict[str, list[Any]] = {
+        "id": [plain(row.id) for row in rows],
+        "group": [plain(row.group) for row in rows],
+        "name": [plain(row.name) for row in rows],
+    }
+    for field in FIELDS:
+        columns[field] = []
+        columns[f"{field}_reason"] = []
+    for row in rows:
+        info = row.extra_info
+        for field, (kind, _) in FIELDS.items():
+            value, reason = info.get(field), info.get(f"{field}_reason")
+            if value is not None and kind == TEXT:
+                value = plain(value)
+            elif value is not None and kind in (NUMBER, COUNT):
+                value = _finite(value)
+                reason = _TOO_LARGE if value is None else None
+            columns[field].append(value)
+            columns[f"{field}_reason"].append(plain(reason) if isinstance(reason, str) else None)
+    return pd.DataFrame(
+        {name: pd.Series(values, dtype=_dtype(name)) for name, values in columns.items()}
+    )
+
+
+def workloads(table: pd.DataFrame) -> pd.DataFrame:
+    """The rows of workloads with a batch size that can be drawn."""
+    return table[(table["kind"] == "workload") & drawable(table["batch"])]
+
+
+def measured(table: pd.DataFrame) -> pd.DataFrame:
+    """The rows with a time that can be drawn, and the ends of its interval as `low` and `high`.
+
+    Where the interval is not known, or is none, both ends are the median.
+    """
+    rows = table[(table["status"] == OK) & drawable(table["median_s"])]
+    median, low, high = (rows[f"median{end}_s"] for end in ("", "_low", "_high"))
+    return rows.assign(
+        low=low.where(drawable(low) & (low <= median), median),
+        high=high.where(drawable(high) & (high >= median), median),
+    )
+
+
+def comparable(table: pd.DataFrame) -> pd.Series:
+    """Which rows have a speedup, with its interval, over a baseline other than themselves."""
+    low, middle, high = (table[f"speedup{end}"] for end in ("_low", "", "_high"))
+    return (
+        (table["status"] == OK)
+        & (table["provider"] != table["baseline"])
+        & (drawable(low) & (low <= middle))
+        & (drawable(high) & (middle <= high))
+    )
+
+
+def drawable(values: pd.Series) -> pd.Series:
+    """Which values have a place on a log axis: files may hold any, those of a machine all do."""
+    return (values > 1 / _LARGEST) & (values < _LARGEST)
+
+
+def _finite(value: float) -> float | None:
+    # JSON holds 1e999, which is infinity here, and integers of any length
+    try:
+        number = float(value)
+    except OverflowError:
+        return None
+    return number if math.isfinite(number) else None
+
+
+def _dtype(column: str) -> str:
+    kind = FIELDS.get(column, (TEXT, False))[0]
+    return "object" if kind in (TEXT, FLAG) else "float64"

@@ -1,0 +1,48 @@
+"""The report's figures: one file a plot, named in NAMES in the order of the report.
+
+A plot is a module with
+    TITLE, INTRO         the section's heading and what holds for all its figures
+    parts(table)         the rows of the run, split into one Part for each figure
+    figure(part)         a part's rows drawn, or None when there is nothing to draw
+    table(part)          the numbers in the figure, as text with units
+    caption(part)        what the figure shows in words; may be ""
+    absent(table)        why there is no figure, or not every kind of it; "" if nothing is absent
+in which `table` is what `harness.report.frame.frame` makes and `part` is a Part's frame. A plot
+is drawn inside `style.applied()`.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from typing import Protocol, cast
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from harness.report.plots.style import Part
+
+NAMES = ("speedup", "latency", "kernels")
+
+
+class Plot(Protocol):
+    """What every module named in NAMES has."""
+
+    TITLE: str
+    INTRO: str
+    parts: Callable[[pd.DataFrame], list[Part]]
+    figure: Callable[[pd.DataFrame], Figure | None]
+    table: Callable[[pd.DataFrame], pd.DataFrame]
+    caption: Callable[[pd.DataFrame], str]
+    absent: Callable[[pd.DataFrame], str]
+
+
+def load(name: str) -> Plot:
+    """The plot of that name.
+
+    Raises:
+        ValueError: NAMES has no such plot.
+    """
+    if name not in NAMES:
+        raise ValueError(f"no plot {name!r}; there are {', '.join(NAMES)}")
+    return cast(Plot, importlib.import_module(f"{__name__}.{name}"))

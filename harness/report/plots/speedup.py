@@ -1,0 +1,132 @@
+"""Speedup against batch size: the GPU over the CPU, and each provider over the baseline."""
+
+from __future__ import annotations
+
+import math
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from harness.report.crossover import Crossover, crossover, device_ratio
+from harness.report.frame import comparable, measured, workloads
+from harness.report.plots import style
+from harness.report.plots.style import INK, Part
+from harness.report.plots.ticks import batch_ticks, limits, log_axis, ratio_ticks
+from harness.report.words import count, processor, ratio, tally, verdict, whole
+
+TITLE = "Speedup against batch size"
+INTRO = (
+    "Above 1× is faster. Whiskers are 95 % intervals: where one reaches 1×, the two are the same "
+    "or the measurement cannot tell. A shaded band is a crossover's interval."
+)
+
+_GPU = "GPU over CPU"
+_CURVES = ["batch", "value", "low", "high"]
+
+
+def parts(table: pd.DataFrame) -> list[Part]:
+    """GPU over CPU first, then over the baseline; by mode, workload and direction."""
+    rows = workloads(style.looks(table))
+    look = dict(zip(rows["provider"], rows["look"], strict=True))
+    devices = device_ratio(rows).assign(device="", over="CPU")
+    devices["look"] = devices["provider"].map(look)
+    providers = rows[comparable(rows)].assign(over=lambda t: t["baseline"])
+    providers = providers.rename(
+        columns={"speedup": "value", "speedup_low": "low", "speedup_high": "high"}
+    )
+    found = []
+    for kind, compare in ((_GPU, devices), ("Over the baseline", providers)):
+        for mode, subject, direction, part in style.panels(compare):
+            found.append(Part(f"{kind}, {mode} mode", f"{subject}, {direction}", part))
+    return found
+
+
+def figure(part: pd.DataFrame) -> Figure | None:
+    """Speedup with its interval against batch size, both log, and a line at 1."""
+    if part.empty:
+        return None
+    series, _ = style.series(part)
+    drawn = pd.concat([rows for _, rows in series])
+    fig, axes = style.panel(style.room_for([name for name, _ in series]))
+    batches = drawn["batch"].tolist()
+    across = limits(batches)
+    up = limits([*drawn["low"], *drawn["high"], 1.0], least=0.3)
+    log_axis(axes.xaxis, across, batch_ticks(batches))
+    log_axis(axes.yaxis, up, ratio_ticks(up))
+    style.axis_titles(axes, "batch size (samples)", _quantity(part))
+    axes.axhline(1.0, color=INK, linewidth=1.0)
+    ends = []
+    for name, rows in series:
+        hollow = rows["device"].iloc[0] == "cpu"
+        color = style.line(axes, rows, "value", "low", "high", rows["look"].iloc[0], hollow)
+        if (cross := _crossover(rows)) and cross.high > 0 and cross.low < math.inf:
+            low, high = max(cross.low, across[0]), min(cross.high, across[1])
+            axes.axvspan(low, high, color=color, alpha=0.15, linewidth=0)
+        ends.append(style.End(rows["batch"].iloc[-1], rows["value"].iloc[-1], name, color))
+    style.end_labels(axes, ends)
+    return fig
+
+
+def table(part: pd.DataFrame) -> pd.DataFrame:
+    """One line a point of the figure."""
+    series, _ = style.series(part)
+    rows = pd.concat([rows for _, rows in series])
+    ends = rows[["value", "low", "high"]].itertuples(index=False)
+    return pd.DataFrame(
+        {
+            "provider": rows["provider"],
+            "device": [device or _GPU for device in rows["device"]],
+            "dtype": rows["dtype"],
+            "batch": [whole(batch) for batch in rows["batch"]],
+            "speedup, 95 % interval": [ratio(*end) for end in ends],
+            "verdict": [verdict(*end) for end in rows[["low", "high"]].itertuples(index=False)],
+            "n": [whole(n) for n in rows["n"]],
+        }
+    )
+
+
+def caption(part: pd.DataFrame) -> str:
+    """The crossover of each line, or at how many batches it is faster."""
+    series, left_out = style.series(part)
+    sentences = []
+    for name, rows in series:
+        if cross := _crossover(rows):
+            sentences.append(f"{name}: {cross.words}." if len(series) > 1 else f"{cross.words}.")
+            continue
+        words = [verdict(*end) for end in rows[["low", "high"]].itertuples(index=False)]
+        if len(words) == 1:
+            sentences.append(f"{name} at batch {whole(rows['batch'].iloc[0])}: {words[0]}.")
+        else:
+            sentences.append(f"{name} at {count(len(words), 'batch size')}: {tally(words)}.")
+    return " ".join([*sentences, *style.left_out_words(left_out)])
+
+
+def absent(table: pd.DataFrame) -> str:
+    """Why one of the two comparisons, or both, could not be made; "" where both were."""
+    rows = workloads(table)
+    if rows.empty:
+        return "This run has no rows of workloads with a batch size."
+    missing = []
+    if device_ratio(rows).empty:
+        found = [processor(device) for device in measured(rows)["device"].unique()]
+        on = f"workloads were measured on the {found[0]} alone" if len(found) == 1 else ""
+        on = on or "no workload was measured on both in the same mode with an interval"
+        missing.append(f"GPU over CPU is not drawn: {on}.")
+    if not comparable(rows).any():
+        missing.append(
+            "Over the baseline is not drawn: no second provider was measured in the same case, "
+            "device and mode."
+        )
+    return " ".join(missing)
+
+
+def _quantity(part: pd.DataFrame) -> str:
+    over = set(part["over"])
+    return f"speedup over {style.shorten(over.pop(), 20) if len(over) == 1 else 'the baseline'}"
+
+
+def _crossover(rows: pd.DataFrame) -> Crossover | None:
+    if rows["device"].iloc[0]:
+        return None
+    batch, value, low, high = (rows[column].tolist() for column in _CURVES)
+    return crossover(batch, value, low, high)

@@ -1,0 +1,177 @@
+"""The first page of the report: what was measured, what came out, what was not measured."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import pandas as pd
+
+from harness.record import NOT_MEASURED, OK, STATUSES
+from harness.report.crossover import crossover, device_ratio
+from harness.report.frame import comparable, workloads
+from harness.report.words import count, plain, processor, ratio, tally, verdict, whole
+
+MOST = 12  # lines in one list; the report says how many more there are
+
+_MEANING = {
+    OK: "measured",
+    "out_of_memory": "did not fit into the device's memory",
+    "unsupported": "the provider cannot do it",
+    "failed": "raised an error or gave a wrong result",
+    NOT_MEASURED: "was not run",
+}
+
+
+class Speedup(NamedTuple):
+    """The middle case of one provider on one subject, device and mode."""
+
+    subject: str
+    provider: str
+    baseline: str
+    device: str
+    mode: str
+    case: str
+    speedup: str
+    verdict: str
+    n: str
+    cases: str
+
+
+class Crossing(NamedTuple):
+    """From which batch size the GPU is faster than the CPU."""
+
+    subject: str
+    provider: str
+    mode: str
+    words: str
+    n: str
+
+
+def opening(frame: pd.DataFrame) -> str:
+    """One sentence: how many rows, of what, measured on which devices."""
+    ok = frame[frame["status"] == OK]
+    subjects = frame.loc[frame["kind"] != "roof", ["kind", "subject"]].drop_duplicates()
+    what = [
+        count(number, kind)
+        for kind, number in subjects["kind"].value_counts(sort=False).items()
+        if kind in ("kernel", "workload")
+    ]
+    devices = ok[["device", "device_name"]].drop_duplicates().itertuples(index=False)
+    where = [f"{processor(device)} {name}" for device, name in devices]
+    measured = f"{len(ok):,} of {count(len(frame), 'row')} measured"
+    about = f" of {' and '.join(what)}" if what else ""
+    return f"{measured}{about}, on {' and '.join(where)}." if where else f"{measured}{about}."
+
+
+def statuses(frame: pd.DataFrame) -> list[tuple[str, str, list[tuple[str, int]]]]:
+    """(status, its meaning, (device, rows) of every device), for each status that occurs."""
+    devices = list(dict.fromkeys(frame["device"]))
+    counts = frame.groupby(["status", "device"]).size()
+    return [
+        (status, _MEANING[status], [(d, int(counts.get((status, d), 0))) for d in devices])
+        for status in STATUSES
+        if (frame["status"] == status).any()
+    ]
+
+
+def no_gpu(frame: pd.DataFrame, environment: Mapping[str, Any]) -> str | None:
+    """For a run without any figure of a GPU: that there is none and why; else None."""
+    ok = frame[frame["status"] == OK]
+    if (ok["device"] == "cuda").any():
+        return None
+    rows = frame[(frame["device"] == "cuda") & frame["reason"].notna()]
+    reasons = list(dict.fromkeys(rows["reason"]))
+    told = environment.get("gpus_reason")
+    if not reasons and isinstance(told, str):
+        reasons = [plain(told)]
+    why = f": {reasons[0].rstrip('.')}" if reasons else "; the run does not say why"
+    only = "every figure here is of the CPU alone" if len(ok) else "there are no figures at all"
+    waiting = f" {count(len(rows), 'row')} on a GPU {_is(len(rows))} missing." if len(rows) else ""
+    return f"No GPU was measured{why}. So {only}, and nothing here says how fast a GPU is.{waiting}"
+
+
+def speedups(frame: pd.DataFrame) -> tuple[list[Speedup], int]:
+    """One line a subject, provider, device and mode: the case whose speedup is the middle one.
+
+    Those whose interval excludes 1 come first, the largest effects first among them.
+
+    Returns:
+        (lines, left_out): at most MOST lines, and the number of those left out.
+    """
+    found = []
+    rows = frame[comparable(frame)].sort_values("speedup", kind="stable")
+    keys = ["kind", "subject", "provider", "baseline", "device", "mode"]
+    for _, group in rows.groupby(keys, sort=False):
+        middle = group.iloc[(len(group) - 1) // 2]
+        ends = zip(group["speedup_low"], group["speedup_high"], strict=True)
+        verdicts = [verdict(*end) for end in ends]
+        low, high = middle["speedup_low"], middle["speedup_high"]
+        effect = max(low, 1 / high)  # above 1 only where the interval excludes 1
+        line = Speedup(
+            **{key: middle[key] for key in [*keys[1:], "case"]},
+            speedup=ratio(middle["speedup"], low, high),
+            verdict=verdict(low, high),
+            n=whole(middle["n"]),
+            cases=tally(verdicts),
+        )
+        found.append((effect, line))
+    found.sort(key=lambda pair: -pair[0])
+    return [line for _, line in found[:MOST]], max(0, len(found) - MOST)
+
+
+def crossings(frame: pd.DataFrame) -> tuple[list[Crossing], int]:
+    """From which batch size the GPU is faster, a line for each workload, direction and provider.
+
+    Returns:
+        (lines, left_out): at most 2 MOST lines, and the number of those left out.
+    """
+    both = device_ratio(workloads(frame))
+    found = []
+    keys = ["subject", "direction", "dtype", "provider", "mode"]
+    for _, rows in both.groupby(keys, sort=False):
+        subject, direction, dtype, provider, mode = rows[keys].iloc[0]
+        rows = rows.drop_duplicates("batch", keep="last").sort_values("batch")
+        batch, value, low, high = (
+            rows[column].tolist() for column in ("batch", "value", "low", "high")
+        )
+        smallest, largest = whole(rows["n"].min()), whole(rows["n"].max())
+        n = smallest if smallest == largest else f"{smallest} to {largest}"
+        words = crossover(batch, value, low, high).words
+        found.append(Crossing(f"{subject}, {direction}, {dtype}", provider, mode, words, n))
+    return found[: 2 * MOST], max(0, len(found) - 2 * MOST)
+
+
+def missing(frame: pd.DataFrame) -> tuple[list[str], int]:
+    """What did not end ok, the commonest first: at most MOST lines, and how many are left out."""
+    rows = frame[frame["status"] != OK]
+    rows = rows.assign(why=rows["reason"].fillna("no reason was recorded"))
+    groups = rows.groupby(["status", "device", "why"], sort=False)
+    lines = []
+    for _, group in sorted(groups, key=lambda pair: -len(pair[1])):
+        status, device, why = group[["status", "device", "why"]].iloc[0]
+        subjects = list(dict.fromkeys(group["subject"]))
+        of = ", ".join(subjects[:4]) + (f" and {len(subjects) - 4} more" if subjects[4:] else "")
+        lines.append(f"{count(len(group), 'row')} {status} on {processor(device)} ({of}): {why}")
+    return lines[:MOST], max(0, len(lines) - MOST)
+
+
+def warnings(frame: pd.DataFrame) -> list[str]:
+    """What makes a row less to be trusted, counted."""
+    rows = frame[(frame["status"] == OK) & (frame["kind"] != "roof")]
+    error, bound = rows["correctness_error"], rows["correctness_bound"]
+    checks = (
+        (rows["throttled"].eq(True), "throttled while measured"),
+        (rows["above_roof"].eq(True), "above the measured roof"),
+        (
+            ~rows["confidence"].isin([0.95]),
+            "with an interval of no or another confidence than 95 %",
+        ),
+        (error > bound, "with an error above its bound"),
+        (error.isna(), "measured without a check of correctness"),
+    )
+    return [f"{count(int(which.sum()), 'row')} {what}" for which, what in checks if which.any()]
+
+
+def _is(number: int) -> str:
+    return "is" if number == 1 else "are"

@@ -1,0 +1,39 @@
+"""A report, written and taken apart: what the tests of the report ask of it."""
+
+from __future__ import annotations
+
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+from harness import report
+
+
+class Page(HTMLParser):
+    """What a test asks of an HTML page: its elements, and its visible text."""
+
+    def __init__(self, html: str):
+        super().__init__()
+        self.html = html
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self._texts: list[str] = []
+        self.feed(html)
+
+    def handle_starttag(self, tag, attrs):
+        self.elements.append((tag, dict(attrs)))
+
+    def handle_data(self, data):
+        if self.elements and self.elements[-1][0] not in ("style", "script"):
+            self._texts.append(data)
+
+    @property
+    def text(self) -> str:
+        return re.sub(r"\s+", " ", " ".join(self._texts))
+
+    def count(self, tag: str) -> int:
+        return sum(name == tag for name, _ in self.elements)
+
+
+def page(tmp_path: Path, rows, environment=None, problems=()) -> Page:
+    path = report.write(rows, environment or {}, tmp_path / "report.html", problems)
+    return Page(path.read_text("utf-8"))

@@ -1,0 +1,165 @@
+"""The report in a real browser, offline: it draws, fits, sorts, follows dark mode, asks nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Callable
+from html import unescape
+from typing import Any, NamedTuple
+
+import pytest
+
+from harness import report
+from tests.harness.make_rows import cpu_and_gpu, row
+
+BROWSER = next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+)
+pytestmark = pytest.mark.skipif(BROWSER is None, reason="no chromium to open the report in")
+
+# The report is loaded, unchanged, into a frame of each width: a window cannot be that narrow.
+PROBE = """<!doctype html><pre id="found"></pre><script>
+const found = {};
+function look(page) {
+  const root = page.documentElement, text = (cell) => cell.textContent;
+  const heading = [...page.querySelectorAll("#all th")].find((th) => /^median/.test(text(th)));
+  const column = heading.cellIndex, cells = () => [...page.querySelectorAll("#all tbody tr")]
+    .map((line) => line.cells[column]);
+  const press = () => {
+    heading.firstElementChild.click();
+    return [heading.getAttribute("aria-sort"), cells().map((cell) => cell.dataset.v ?? null)];
+  };
+  const style = (element) => page.defaultView.getComputedStyle(element);
+  const focused = page.querySelector("#all button");
+  focused.focus({focusVisible: true});
+  return {
+    width: root.clientWidth, needed: root.scrollWidth,
+    boxes: [...page.querySelectorAll("svg")].filter((svg) => svg.checkVisibility())
+      .map((svg) => [svg.getBoundingClientRect().width, svg.getBoundingClientRect().right]),
+    outline: style(focused).outlineStyle,
+    paper: style(page.body).backgroundColor,
+    label: style(page.querySelector("svg text")).fill,
+    up: press(), down: press(), title: page.title,
+  };
+}
+for (const width of [390, 1280]) {
+  const frame = document.createElement("iframe");
+  frame.width = width; frame.height = 800;
+  frame.addEventListener("load", () => {
+    found[width] = look(frame.contentDocument);
+    document.getElementById("found").textContent = JSON.stringify(found);
+  });
+  frame.srcdoc = REPORT;
+  document.body.append(frame);
+}
+</script>"""
+
+
+class Opened(NamedTuple):
+    """The page's elements once loaded, and what its console said."""
+
+    dom: str
+    console: list[str]
+
+
+@pytest.fixture(scope="module")
+def browse(tmp_path_factory) -> Callable[..., Opened]:
+    folder = tmp_path_factory.mktemp("browser")
+
+    def open_page(html: str, *options: str) -> Opened:
+        path = folder / "page.html"
+        path.write_text(html, "utf-8")
+        command = [
+            *(str(BROWSER), "--headless", "--disable-gpu", "--disable-quic", "--no-first-run"),
+            *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
+            "--hide-scrollbars",
+            *("--enable-logging=stderr", "--host-resolver-rules=MAP * ~NOTFOUND", "--dump-dom"),
+            *(f"--user-data-dir={folder / 'profile'}", "--window-size=1280,900", *options),
+            *(("--no-sandbox",) if os.geteuid() == 0 else ()),  # root has no sandbox
+            path.as_uri(),
+        ]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+        assert done.returncode == 0, done.stderr[-2000:]
+        return Opened(done.stdout, re.findall(r"CONSOLE.*", done.stderr))
+
+    return open_page
+
+
+@pytest.fixture(scope="module")
+def html(tmp_path_factory) -> str:
+    hostile = "<script>alert(1)</script><img src=x onerror=alert(2)>"
+    long = "unbroken" * 60
+    rows = [
+        *cpu_and_gpu(),
+        row(None, why=f"{hostile} {long}", subject=hostile, provider=long, batch=4),
+        row(batch=4, subject=hostile, provider=long, device_name=long, speedup=2.0),
+        row(batch=4, subject=hostile, direction=long),
+        row(kind="kernel", subject=long, case=hostile, provider="$x$ & co", direction="forward"),
+    ]
+    environment = {"run_id": hostile, "nested": {"deep": [{long: long}]}}
+    path = tmp_path_factory.mktemp("report") / "report.html"
+    return report.write(rows, environment, path, [long, hostile]).read_text("utf-8")
+
+
+def probed(browse: Callable[..., Opened], html: str, *options: str) -> dict[str, Any]:
+    text = json.dumps(html).replace("</", "<\\/")
+    opened = browse(PROBE.replace("REPORT", text), *options)
+    assert opened.console == []
+    found = re.search(r'<pre id="found">(.+?)</pre>', opened.dom, re.DOTALL)
+    assert found, "the report did not load"
+    return json.loads(unescape(found[1]))
+
+
+@pytest.fixture(scope="module")
+def light(browse, html) -> dict[str, Any]:
+    return probed(browse, html, "--blink-settings=preferredColorScheme=1")
+
+
+def test_it_opens_from_disk_without_a_word_in_the_console(browse, html):
+    opened = browse(html)
+    assert opened.console == []
+    assert opened.dom.count("<svg") == html.count("<svg") > 25
+    assert "<img" not in opened.dom
+    assert opened.dom.count("<script") == 1
+
+
+@pytest.mark.parametrize("width", ["390", "1280"])
+def test_the_page_fits_its_window(light, width):
+    page = light[width]
+    assert page["needed"] <= page["width"] == int(width)
+    assert len(page["boxes"]) > 20
+    for across, right in page["boxes"]:
+        assert across > 250  # drawn, and large enough to read
+        assert right <= page["width"]
+
+
+def test_a_heading_sorts_by_number_and_leaves_what_is_missing_last(light):
+    (up, rising), (down, falling) = light["1280"]["up"], light["1280"]["down"]
+    assert (up, down) == ("ascending", "descending")
+    numbers = [float(value) for value in rising if value is not None]
+    assert numbers == sorted(numbers)
+    assert rising == [*rising[: len(numbers)], *[None] * 5]
+    assert [float(value) for value in falling[:-5]] == numbers[::-1]
+    assert falling[-5:] == [None] * 5
+
+
+def test_focus_is_seen(light):
+    assert light["1280"]["outline"] == "solid"
+
+
+def test_text_in_figures_follows_a_dark_page(browse, html, light):
+    dark = probed(browse, html, "--blink-settings=preferredColorScheme=0")["1280"]
+    assert (light["1280"]["paper"], dark["paper"]) == ("rgb(255, 255, 255)", "rgb(20, 24, 28)")
+    assert sum(map(int, re.findall(r"\d+", light["1280"]["label"]))) < 300
+    assert sum(map(int, re.findall(r"\d+", dark["label"]))) > 600
+
+
+def test_these_tests_can_fail(browse, html):
+    wide = html.replace("<h2>Summary</h2>", '<div style="width:2000px">wide</div>')
+    assert probed(browse, wide)["390"]["needed"] > 390
+    for bad in ("<script>1</script>", '<img src="https://example.org/x.png" alt="">'):
+        assert browse(html.replace("<h2>Summary</h2>", bad)).console != []
