@@ -9,6 +9,7 @@ from harness import report
 from harness.report import plots
 from harness.report.frame import frame
 from harness.report.plots import style
+from harness.report.plots.ticks import ratio_ticks, time_ticks
 from tests.harness.make_rows import cpu_and_gpu, many, row
 from tests.harness.report_page import page
 
@@ -88,3 +89,28 @@ def test_labels_are_moved_apart_and_stay_inside():
     assert style.spread([10, 11, 50], 12, (0, 100)) == [10, 22, 50]
     assert style.spread([95, 99], 12, (0, 100)) == [88, 100]
     assert style.spread([], 12, (0, 100)) == []
+
+
+@pytest.mark.parametrize(
+    ("ends", "labels"),
+    [
+        ([4.1e-5, 6.2e-5], ["45 µs", "50 µs", "55 µs", "60 µs"]),
+        ([9e-4, 6e-3], ["1 ms", "2 ms", "5 ms"]),
+        ([9e-7, 2e-1], ["1 µs", "10 µs", "100 µs", "1 ms", "10 ms", "100 ms"]),
+        ([9e-10, 2e2], ["1 ns", "100 ns", "10 µs", "1 ms", "100 ms", "10 s"]),
+    ],
+)
+def test_times_at_the_axis_are_round_and_few(ends, labels):
+    assert list(time_ticks(ends).values()) == labels
+
+
+@pytest.mark.parametrize(
+    ("ends", "labels"),
+    [
+        ([0.88, 1.11], ["0.9×", "0.95×", "1×", "1.05×", "1.1×"]),
+        ([0.4, 9.0], ["0.5×", "1×", "2×", "4×", "8×"]),
+        ([0.01, 2000.0], ["0.01×", "0.1×", "1×", "10×", "100×", "1000×"]),
+    ],
+)
+def test_speedups_at_the_axis_are_round_and_few(ends, labels):
+    assert list(ratio_ticks(ends).values()) == labels

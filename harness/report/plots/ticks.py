@@ -46,16 +46,17 @@ def batch_ticks(batches: Sequence[float], most: int = 7) -> dict[float, str]:
 
 
 def time_ticks(ends: Sequence[float], most: int = 6) -> dict[float, str]:
-    """Seconds at the axis, 1-2-5 or whole decades, in the unit that suits each."""
-    return {value: _time_label(value) for value in _log_ticks(ends[0], ends[1], most)}
+    """Seconds at the axis: even steps, 1-2-5 or whole decades, in the unit that suits each."""
+    low, high = ends
+    ticks = (_even_ticks if high / low < 3 else _log_ticks)(low, high, most)
+    return {value: _time_label(value) for value in ticks}
 
 
 def ratio_ticks(ends: Sequence[float], most: int = 6) -> dict[float, str]:
     """Speedups at the axis: even steps where they are close, doublings or decades where not."""
     low, high = ends
     if high / low < 3:
-        values = MaxNLocator(most, steps=[1, 2, 5, 10]).tick_values(low, high)
-        ticks = [v for v in map(float, values) if low <= v <= high and v > 0]
+        ticks = _even_ticks(low, high, most)
     elif high / low < 2.0 ** (2 * most):
         powers = range(math.ceil(math.log2(low)), math.floor(math.log2(high)) + 1)
         step = math.ceil(len(powers) / most)
@@ -63,6 +64,11 @@ def ratio_ticks(ends: Sequence[float], most: int = 6) -> dict[float, str]:
     else:
         ticks = _log_ticks(low, high, most)
     return {value: f"{value:.6g}×" for value in ticks}
+
+
+def _even_ticks(low: float, high: float, most: int) -> list[float]:
+    values = MaxNLocator(most, steps=[1, 2, 5, 10]).tick_values(low, high)
+    return [value for value in map(float, values) if low <= value <= high]
 
 
 def _log_ticks(low: float, high: float, most: int) -> list[float]:
