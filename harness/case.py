@@ -111,7 +111,7 @@ def run(comparison: Comparison, providers: Sequence[str], setting: Setting) -> d
     after = device_state(setting.device)
     results = {}
     for name in providers:
-        fields, samples = dict(known), ()
+        fields = dict(known)
         if name in verdicts and not verdicts[name][0].wrong:
             fields["correctness_error"] = verdicts[name][0].error
             fields["correctness_bound"] = verdicts[name][0].bound
@@ -124,13 +124,12 @@ def run(comparison: Comparison, providers: Sequence[str], setting: Setting) -> d
             continue
         assert isinstance(outcome, Measurement)
         outcome = replace(outcome, first_call_s=verdicts[name][1] or outcome.first_call_s)
-        samples = outcome.samples
         fields |= _timing(outcome)
         fields |= _speedup(outcome, measured.get(comparison.baseline), comparison.baseline)
         fields |= _work(comparison, outcome, setting)
         fields |= _state(before, after)
         fields |= _resources(_bound(right[name], timed), comparison, setting)
-        results[name] = Result(_row_fields(fields, name, record.OK, None), samples)
+        results[name] = Result(_row_fields(fields, name, record.OK, None), outcome.samples)
     return results
 
 

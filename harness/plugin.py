@@ -14,20 +14,19 @@ from __future__ import annotations
 import argparse
 import math
 from collections.abc import Callable, Iterable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from harness import record
-from harness.replay import TIMER, replay
-from harness.timing import DEVICES, MODES
-
-if True:  # typing only, and cheap
-    from harness.session import Build, Member, Options, Session
 from harness.comparison import Checker
 from harness.progress import LiveProgress
+from harness.replay import TIMER, replay
+from harness.session import Build, Member, Options, Session
 from harness.store import REPORT, StoreError
+from harness.timing import DEVICES, MODES
 
 PRESETS = ("quick", "full")
 # what is asked for first, and so what a short budget has
@@ -35,6 +34,7 @@ MODES_OF = {"cpu": ("host", "cold"), "cuda": MODES}
 
 _SESSION = pytest.StashKey[Session]()
 _MEMBER = pytest.StashKey[Member]()
+_COUNTS = pytest.StashKey[dict[str, int]]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -100,6 +100,9 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers", "preset(name): a benchmark case that only the preset of this name runs"
     )
+    config.addinivalue_line(
+        "markers", "devices(*names): a benchmark case that is meant for these devices alone"
+    )
     # a case that fails before it is timed is told by its failure
     config.addinivalue_line("filterwarnings", "ignore:Benchmark fixture was not used at all")
 
@@ -124,7 +127,11 @@ def _chosen_devices(config: pytest.Config) -> tuple[str, ...]:
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """The most telling cases first, and the providers of one case side by side."""
-    benchmarks = [item for item in items if "compare" in getattr(item, "fixturenames", ())]
+    foreign = [item for item in items if _is_benchmark(item) and not _for_its_device(item)]
+    if foreign:
+        config.hook.pytest_deselected(items=foreign)
+        items[:] = [item for item in items if item not in set(foreign)]
+    benchmarks = [item for item in items if _is_benchmark(item)]
     if not benchmarks or _not_measuring(config):
         return
     preset = config.getoption("preset")
@@ -147,6 +154,15 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         config.stash[_SESSION] = Session(options, [i.stash[_MEMBER] for i in benchmarks])
     except StoreError as error:
         raise pytest.UsageError(str(error)) from None
+
+
+def _is_benchmark(item: pytest.Item) -> bool:
+    return "compare" in getattr(item, "fixturenames", ())
+
+
+def _for_its_device(item: Any) -> bool:
+    device = item.callspec.params["bench_device"]
+    return all(device in mark.args for mark in item.iter_markers("devices"))
 
 
 def _not_measuring(config: pytest.Config) -> bool:
@@ -222,8 +238,11 @@ def compare(
             _check_only(build(bench_device), request.node.callspec.params["provider"])
             return
         session, member = request.config.stash[_SESSION], request.node.stash[_MEMBER]
+        capture: Any = request.config.pluginmanager.getplugin("capturemanager")
         try:
-            row = session.row(member, build)
+            # what is captured would hold back the progress line until the end
+            with capture.global_and_fixture_disabled() if capture else nullcontext():
+                row = session.row(member, build)
         except StoreError as error:
             pytest.exit(str(error), returncode=pytest.ExitCode.INTERNAL_ERROR)
         except Exception as error:
@@ -286,11 +305,9 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         run.problems.append(str(error))
 
 
-_COUNTS = pytest.StashKey[dict[str, int]]()
-
-
+@pytest.hookimpl(trylast=True)
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
-    """Where the rows are, what was not measured, and what to do next."""
+    """Below pytest-benchmark's table: where the rows are, what is missing, what to do next."""
     run = config.stash.get(_SESSION, None)
     if run is None:
         return
@@ -305,7 +322,7 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
     if missing or late:
         why = "interrupted" if missing else "the budget was spent"
         terminalreporter.write_line(
-            f"{len(missing) + len(late)} rows are missing ({why}); go on with: "
-            f"pytest --benchmark-only --preset {run.options.preset} --resume {run.run.name}"
+            f"{len(missing) + len(late)} rows are missing ({why}); go on with: pytest "
+            f"--benchmark-only --preset {run.options.preset} --resume={run.run}"
         )
     terminalreporter.write_line(f"{REPORT}: python -m harness report {run.run}")

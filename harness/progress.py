@@ -80,7 +80,9 @@ class LiveProgress:
         self._bar.update(self._task, completed=self._done, left=self.left())
         if line:
             left = f", {self.left()}" if self.left() and not self._live else ""
-            self._console.print(f"\\[{self._done}/{self._total}{left}] {escape(line)}")
+            self._console.print(
+                f"\\[{self._done}/{self._total}{left}] {escape(line)}", soft_wrap=True
+            )
 
     def skip(self, count: int) -> None:
         """So many cases fewer will be measured."""

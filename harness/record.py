@@ -83,7 +83,7 @@ FIELDS: dict[str, tuple[str, bool]] = {
     "throttle_reasons": (TEXT, False),
 }
 
-_TYPES = {TEXT: str, NUMBER: (int, float), COUNT: int, FLAG: bool}
+_TYPES: dict[str, Any] = {TEXT: str, NUMBER: (int, float), COUNT: int, FLAG: bool}
 
 
 @dataclass(frozen=True)
@@ -125,9 +125,7 @@ def extra_info(known: Mapping[str, Any], why: str | Mapping[str, str]) -> dict[s
     """
     strangers = [key for key in known if key not in FIELDS and not key.endswith("_reason")]
     if strangers:
-        raise ValueError(
-            f"unknown row field {strangers[0]!r}: FIELDS in harness/record.py has none"
-        )
+        raise ValueError(f"{strangers[0]!r} is no row field: add it to FIELDS in harness/record.py")
     reasons = {"": why} if isinstance(why, str) else why
     info: dict[str, Any] = {}
     for key, (_, required) in FIELDS.items():
@@ -185,8 +183,8 @@ def decode(line: str) -> Row:
         raise ValueError("params, extra_info or samples is missing or of the wrong type")
     if not all(type(s) in (int, float) and 0 < s < math.inf for s in samples):
         raise ValueError("a sample is not a positive, finite number")
-    for key, (kind, required) in FIELDS.items():
-        _check(key, info.get(key), kind, required)
+    for key, (wanted, required) in FIELDS.items():
+        _check(key, info.get(key), wanted, required)
     if info["status"] not in STATUSES:
         raise ValueError(f"status {info['status']!r} is none of {', '.join(STATUSES)}")
     if info["status"] == OK and (not samples or info.get("median_s") is None):
@@ -199,7 +197,7 @@ def _check(key: str, value: Any, kind: str, required: bool) -> None:
         if required:
             raise ValueError(f"row field {key!r} is missing")
         return
-    right = isinstance(value, _TYPES[kind])  # type: ignore[arg-type]
+    right = isinstance(value, _TYPES[kind])
     if not right or (kind != FLAG and isinstance(value, bool)):
         raise ValueError(f"row field {key!r} should be a {kind}, and is {str(value)[:40]!r}")
 

@@ -131,7 +131,7 @@ class Session:
             measured = case.run(comparison, [m.provider for m in chosen], setting)
             results |= {m.id: measured[m.provider] for m in chosen}
         rows = [
-            Row(m.id, m.group, m.name, m.params, results[m.id].fields, results[m.id].samples)
+            Row(m.id, label, m.name, m.params, results[m.id].fields, results[m.id].samples)
             for m in group
         ]
         self.store.append(rows)
@@ -204,6 +204,8 @@ def _told(rows: Sequence[Row]) -> str:
 
 
 def _told_one(info: Mapping[str, Any]) -> str:
+    if info["status"] == record.NOT_MEASURED:
+        return f"{info['provider']} not measured"
     if info["status"] != record.OK:
         return f"{info['provider']} {info['status']}: {info['reason']}"
     text = f"{info['provider']} {_seconds(info['median_s'])}"

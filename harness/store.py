@@ -140,10 +140,7 @@ def find(results: Path, wanted: str) -> Path:
     if (Path(wanted) / ROWS).is_file():
         return Path(wanted)
     known = runs(results)
-    if wanted == "last":
-        matching = known[:1]
-    else:
-        matching = [run for run in known if run.name == wanted]
+    matching = known[:1] if wanted == "last" else [run for run in known if run.name == wanted]
     if len(matching) == 1:
         return matching[0]
     if matching:

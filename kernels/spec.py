@@ -1,17 +1,18 @@
-"""What a kernel file declares: an Operation, its Cases and their Cost. Imports torch for types only."""
+"""What a kernel file declares: an Operation, its Cases and their Cost. Needs no torch."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 FORWARD = "forward"
+BACKWARD = "backward"  # the gradients alone, of a forward pass that was not timed
 FORWARD_BACKWARD = "forward+backward"
-DIRECTIONS = (FORWARD, FORWARD_BACKWARD)
+DIRECTIONS = (FORWARD, BACKWARD, FORWARD_BACKWARD)
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,33 @@ class Case:
 
 
 @dataclass(frozen=True)
+class Build:
+    """One kernel in one launch configuration and dtype, as a compiler can build it with no GPU.
+
+    Attributes:
+        kernel: the @triton.jit function.
+        configuration: what tells the kernel's configurations apart, e.g. "large 128x256x64".
+        dtype: of the operands, torch's name of it.
+        types: Triton's type of each argument that is no constant, e.g. {"a_ptr": "*bf16"}.
+        constants: the other arguments.
+        aligned: the arguments known to be multiples of 16 (bytes or elements).
+        num_warps, num_stages: of the launch.
+        matrix: whether it must use the architecture's matrix instructions; False for kernels
+            without a product, exact float32, and tiles too small for them.
+    """
+
+    kernel: Any
+    configuration: str
+    dtype: str
+    types: Mapping[str, str]
+    constants: Mapping[str, Any]
+    aligned: tuple[str, ...]
+    num_warps: int
+    num_stages: int
+    matrix: bool = False
+
+
+@dataclass(frozen=True)
 class Operation:
     """What is computed, by whom, at what cost, and how the answer is known.
 
@@ -68,8 +96,11 @@ class Operation:
         cost: case -> Cost.
         cases: the most telling first.
         providers: name -> a function that takes the inputs and returns the output. Built
-            lazily: the value is called once, with no argument, to get that function.
+            lazily: the value is called once, with no argument, to get that function. A peer
+            that is not installed raises ModuleNotFoundError then.
         baseline: the provider in the denominator of every speedup.
+        builds: architecture ("sm_80", "sm_90", "sm_100", "sm_120") -> every kernel in every
+            configuration and dtype that is launched there.
     """
 
     name: str
@@ -80,3 +111,4 @@ class Operation:
     cases: tuple[Case, ...]
     providers: Mapping[str, Callable[[], Callable[..., Tensor]]]
     baseline: str = "torch"
+    builds: Callable[[str], Sequence[Build]] = lambda architecture: ()

@@ -1,4 +1,4 @@
-"""Loads the plugin; keeps tests and benchmarks apart; lets Triton run where there is no GPU."""
+"""Keeps tests and benchmarks apart; lets Triton run where there is no GPU."""
 
 import os
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-pytest_plugins = ["harness.plugin"]
+pytest_plugins = ["pytester"]
 
 # Before anything imports triton: without a GPU its kernels run in the interpreter.
 if not torch.cuda.is_available():
@@ -17,15 +17,10 @@ BENCHMARKS = Path(__file__).parent / "benchmarks"
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     """`pytest --benchmark-only` collects the benchmarks, plain `pytest` the tests."""
-    if any(
-        collection_path.is_relative_to(Path(arg.split("::")[0]).resolve())
-        and Path(arg.split("::")[0]).resolve().is_relative_to(BENCHMARKS)
-        for arg in config.args
-    ):
-        return None  # named on the command line
-    only = config.getoption("benchmark_only")
-    if collection_path == BENCHMARKS:
-        return None if only else True
-    if only and collection_path.is_file() and BENCHMARKS not in collection_path.parents:
-        return True
-    return None
+    named = [Path(argument.partition("::")[0]).resolve() for argument in config.args]
+    if any(path.is_relative_to(BENCHMARKS) for path in named):
+        return None  # benchmarks that are named are wanted
+    if config.getoption("benchmark_only"):
+        is_test = collection_path.is_file() and BENCHMARKS not in collection_path.parents
+        return True if is_test else None
+    return True if collection_path == BENCHMARKS else None

@@ -11,14 +11,22 @@ from harness.subjects import of_operation
 def cases():
     """One case of each kernel after the other, so that a short budget has all kernels."""
     operations = [kernels.load(name) for name in kernels.NAMES]
-    for row in itertools.zip_longest(*([(op, case) for case in op.cases] for op in operations)):
-        for operation, case in filter(None, row):
-            marks = [] if "quick" in case.presets else [pytest.mark.preset("full")]
-            for provider in operation.providers:
-                name = f"{operation.name}-{case.name}"
-                yield pytest.param(
-                    operation.name, case.name, provider, marks=marks, id=f"{name}-{provider}"
-                )
+    rows = itertools.zip_longest(*([(op, case) for case in op.cases] for op in operations))
+    return [
+        pytest.param(
+            operation.name,
+            case.name,
+            provider,
+            marks=[
+                pytest.mark.devices(*case.devices),
+                *([] if "quick" in case.presets else [pytest.mark.preset("full")]),
+            ],
+            id=f"{operation.name}-{case.name}-{provider}",
+        )
+        for row in rows
+        for operation, case in filter(None, row)
+        for provider in operation.providers
+    ]
 
 
 @pytest.mark.parametrize(("operation", "case", "provider"), cases())

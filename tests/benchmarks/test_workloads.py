@@ -11,22 +11,28 @@ BATCHES = (*QUICK_BATCHES, 2, 4, 8, 16, 64, 128, 256, 512)
 PROVIDERS = ("eager", "compile")
 
 
+def marks(batch, provider):
+    # compiling costs seconds a case: once a workload is enough for a first look
+    quick = batch in QUICK_BATCHES and (provider == "eager" or batch == 32)
+    return [] if quick else [pytest.mark.preset("full")]
+
+
 def cases():
     """One batch size of each workload after the other, so that a short budget has them all."""
-    for batch in BATCHES:
-        for direction in (TRAIN, INFERENCE):
-            for name in workloads.NAMES:
-                for provider in PROVIDERS:
-                    # compiling costs seconds a case: once a workload is enough for a first look
-                    quick = batch in QUICK_BATCHES and (provider == "eager" or batch == 32)
-                    yield pytest.param(
-                        name,
-                        direction,
-                        batch,
-                        provider,
-                        marks=[] if quick else [pytest.mark.preset("full")],
-                        id=f"{name}-{direction}-batch{batch}-{provider}",
-                    )
+    return [
+        pytest.param(
+            name,
+            direction,
+            batch,
+            provider,
+            marks=marks(batch, provider),
+            id=f"{name}-{direction}-batch{batch}-{provider}",
+        )
+        for batch in BATCHES
+        for direction in (TRAIN, INFERENCE)
+        for name in workloads.NAMES
+        for provider in PROVIDERS
+    ]
 
 
 @pytest.mark.parametrize(("workload", "direction", "batch", "provider"), cases())

@@ -1,0 +1,119 @@
+"""Intervals cover what they say they cover; shown by simulation, seeded."""
+
+import math
+
+import numpy as np
+import pytest
+import scipy.signal
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness.statistics import effective_size, median_interval, speedup_interval
+
+SERIES = 3000
+
+
+def ar1(rho, n, rng):
+    """[n] of a stationary first-order autoregression with median 0."""
+    noise = rng.standard_normal(n + 100)
+    return scipy.signal.lfilter([1.0], [1.0, -rho], noise)[100:]
+
+
+def coverage(make, true=0.0):
+    rng = np.random.default_rng(7)
+    intervals = (median_interval(make(rng)) for _ in range(SERIES))
+    return sum(low <= true <= high for low, high in intervals) / SERIES
+
+
+@pytest.mark.parametrize("draw", ["normal", "lognormal", "exponential"])
+def test_independent_samples_are_covered_as_often_as_was_asked(draw):
+    true = {"normal": 0.0, "lognormal": 1.0, "exponential": math.log(2)}[draw]
+    assert 0.93 <= coverage(lambda rng: getattr(rng, draw)(size=300), true) <= 0.97
+
+
+@pytest.mark.parametrize("rho", [0.3, 0.6])
+def test_samples_that_remember_each_other_are_covered_too(rho):
+    assert coverage(lambda rng: ar1(rho, 300, rng)) >= 0.92
+
+
+def test_without_the_correction_they_would_not_be():
+    rng = np.random.default_rng(7)
+    covered = 0
+    for _ in range(500):
+        x = np.sort(ar1(0.6, 300, rng))
+        covered += x[132] <= 0 <= x[167]  # the ranks of 300 independent samples
+    assert covered / 500 < 0.85
+
+
+def test_effective_size_of_an_autoregression_is_near_theory():
+    # 1[x > median] of a normal AR(1) has the autocorrelation 2/pi asin(rho^k)
+    rho = 2 / math.pi * np.arcsin(0.6 ** np.arange(1, 60))
+    theory = 20_000 / (1 + 2 * rho.sum())
+    measured = effective_size(ar1(0.6, 20_000, np.random.default_rng(3)))
+    assert measured == pytest.approx(theory, rel=0.15)
+
+
+def test_equal_samples_have_a_point_interval():
+    assert median_interval([2.0] * 30) == (2.0, 2.0)
+    assert effective_size([2.0] * 30) == 30
+
+
+def test_five_samples_bound_no_median_at_95_percent():
+    assert median_interval([1, 2, 3, 4, 5]) == (-math.inf, math.inf)
+
+
+def test_six_independent_samples_span_their_range():
+    # 1 - 2 / 2^6 = 97%, and no narrower pair of ranks has 95%
+    assert median_interval([3, 1, 4, 6, 2, 5]) == (1, 6)
+
+
+@given(st.lists(st.floats(1e-9, 1e3), min_size=1, max_size=80))
+def test_the_interval_holds_the_median_and_scales_with_the_unit(samples):
+    low, high = median_interval(samples)
+    assert low <= np.median(samples) <= high
+    if math.isfinite(high):
+        assert median_interval([2 * s for s in samples]) == (2 * low, 2 * high)
+
+
+@pytest.mark.parametrize("samples", [[], [1.0, math.nan], [math.inf], [[1.0]]])
+def test_samples_that_are_none_are_refused(samples):
+    with pytest.raises(ValueError, match="samples should be"):
+        median_interval(samples)
+
+
+@pytest.mark.parametrize("confidence", [0, 1, 95])
+def test_a_confidence_that_is_none_is_refused(confidence):
+    with pytest.raises(ValueError, match="confidence should be between 0 and 1"):
+        median_interval([1.0], confidence)
+    with pytest.raises(ValueError, match="confidence should be between 0 and 1"):
+        speedup_interval([[1.0]], [[1.0]], confidence)
+
+
+@pytest.mark.parametrize("blocks", [6, 10, 60])
+def test_a_speedup_is_covered_although_the_machine_drifts(blocks):
+    rng = np.random.default_rng(5)
+    covered = 0
+    for _ in range(1000):
+        drift = np.exp(np.cumsum(0.1 * rng.standard_normal((blocks, 1)), axis=0))
+        baseline = 2 * drift * np.exp(0.05 * rng.standard_normal((blocks, 5)))
+        provider = drift * np.exp(0.05 * rng.standard_normal((blocks, 5)))
+        _, low, high = speedup_interval(list(baseline), list(provider))
+        covered += low <= 2 <= high
+    assert 0.92 <= covered / 1000 <= 0.99
+
+
+def test_a_speedup_is_the_geometric_mean_of_the_blocks_ratios():
+    ratio, low, high = speedup_interval([[8, 8, 80]] * 6, [[4, 1, 4], [1, 1, 1]] * 3)
+    assert ratio == pytest.approx(4)  # sqrt(2 * 8)
+    assert 2 <= low < 4 < high <= 8
+
+
+def test_few_blocks_give_a_ratio_without_an_interval():
+    assert speedup_interval([[2.0]] * 5, [[1.0]] * 5) == (2, 0, math.inf)
+
+
+def test_speedups_of_nothing_and_of_negative_times_are_refused():
+    with pytest.raises(ValueError, match="at least one block"):
+        speedup_interval([], [[1.0]])
+    with pytest.raises(ValueError, match="not positive"):
+        speedup_interval([[1.0]], [[-1.0]])

@@ -1,0 +1,181 @@
+"""The timing engine: what it returns, when it stops, whom it blames."""
+
+import math
+import time
+
+import pytest
+import torch
+
+from harness import timing
+from harness.timing import Limits, measure
+
+SHORT = Limits(min_sampled_s=0.01, max_samples=60, max_s=0.3, warmup_s=0.01, max_warmup_s=0.05)
+
+
+def spin(seconds):
+    """A call that takes so long by the very clock that measures it."""
+
+    def call():
+        end = time.perf_counter() + seconds
+        while time.perf_counter() < end:
+            pass
+
+    return call
+
+
+def test_a_known_delay_is_measured_in_every_mode_a_cpu_has():
+    for mode in ("host", "warm", "cold"):
+        found = measure({"spin": spin(2e-3)}, mode=mode, limits=SHORT)["spin"]
+        assert found.median == pytest.approx(2e-3, rel=0.05)
+        assert found.low <= found.median <= found.high
+        assert found.threads == torch.get_num_threads()
+
+
+def test_a_short_call_is_repeated_until_a_sample_lasts():
+    found = measure({"spin": spin(2e-5)}, limits=SHORT)["spin"]
+    assert found.iterations * found.median >= timing.SAMPLE_S / 2
+    assert found.median == pytest.approx(2e-5, rel=0.2)
+
+
+def test_cold_mode_overwrites_the_caches_before_each_sample():
+    found = measure({"spin": spin(1e-4)}, mode="cold", limits=SHORT)["spin"]
+    assert found.iterations == 1
+    assert found.flush_bytes == timing.CPU_FLUSH_BYTES
+    assert measure({"spin": spin(1e-4)}, limits=SHORT)["spin"].flush_bytes is None
+
+
+def test_cold_mode_finds_memory_slower_than_the_cache():
+    x = torch.randn(200_000)  # 800 kB, within a core's own cache
+    limits = Limits(min_sampled_s=0.05, max_samples=60, max_s=1.5, warmup_s=0.05)
+    warm, cold = (measure({"sum": x.sum}, mode=m, limits=limits)["sum"] for m in ("warm", "cold"))
+    assert cold.median > warm.median
+
+
+def test_providers_take_turns_in_an_order_that_changes():
+    turns = []
+    limits = Limits(max_samples=30, max_s=60, warmup_s=0, max_warmup_s=0)
+
+    def provider(name):
+        call = spin(timing.SAMPLE_S)
+        return lambda: (turns.append(name), call())
+
+    found = measure({"a": provider("a"), "b": provider("b")}, limits=limits)
+    assert len(found["a"].blocks) == len(found["b"].blocks) == 30 / timing.BLOCK
+    changes = [
+        first for first, second in zip(turns[-60:], turns[-59:], strict=False) if first != second
+    ]
+    assert len(changes) > 3
+    assert {tuple(changes[i : i + 2]) for i in range(len(changes) - 1)} >= {("a", "b"), ("b", "a")}
+
+
+def test_the_seed_sets_the_order():
+    def order(seed):
+        turns = []
+        calls = {n: (lambda n=n: (turns.append(n), spin(2e-3)())) for n in "abc"}
+        limits = Limits(max_samples=30, max_s=60, warmup_s=0, max_warmup_s=0)
+        measure(calls, limits=limits, seed=seed)
+        return turns[-90:]
+
+    assert order(1) != order(2)
+
+
+def test_it_stops_when_the_interval_is_narrow_and_says_so():
+    limits = Limits(half_width=0.5, min_sampled_s=0.0, max_s=60, warmup_s=0.01)
+    found = measure({"spin": spin(1e-3)}, limits=limits)["spin"]
+    assert (found.stop_reason, len(found.samples)) == (timing.PRECISE, 30)
+
+
+def test_it_goes_on_for_the_least_time_however_narrow():
+    limits = Limits(half_width=0.5, min_sampled_s=0.1, max_s=60, warmup_s=0.01)
+    found = measure({"spin": spin(1e-3)}, limits=limits)["spin"]
+    assert sum(found.samples) * found.iterations >= 0.1
+
+
+@pytest.mark.parametrize(
+    ("limits", "reason"),
+    [
+        (Limits(half_width=0, min_sampled_s=9, max_samples=40, max_s=60), timing.MAX_SAMPLES),
+        (Limits(half_width=0, min_sampled_s=9, max_s=0.1), timing.MAX_TIME),
+    ],
+)
+def test_it_stops_at_the_maxima_and_says_so(limits, reason):
+    assert measure({"spin": spin(1e-3)}, limits=limits)["spin"].stop_reason == reason
+
+
+def test_it_stops_at_the_deadline_with_a_block_of_each():
+    found = measure({"a": spin(1e-3), "b": spin(1e-3)}, deadline=0.0, limits=SHORT)
+    for one in found.values():
+        assert one.stop_reason == timing.BUDGET
+        assert len(one.blocks) == 1
+        assert (one.low, one.high) == (-math.inf, math.inf)
+
+
+def test_noise_that_does_not_narrow_is_a_plateau():
+    # two speeds in stretches of many samples: more of them bound the median no better
+    start = time.perf_counter()
+
+    def moody():
+        slow = int((time.perf_counter() - start) / 0.1) % 2
+        spin(2e-3 if slow else 1e-3)()
+
+    limits = Limits(half_width=0.001, min_sampled_s=0.0, max_samples=10**6, max_s=20)
+    assert measure({"moody": moody}, limits=limits)["moody"].stop_reason == timing.PLATEAU
+
+
+def test_a_provider_that_raises_is_named_and_the_others_are_measured():
+    calls = {"n": 0}
+
+    def late():
+        calls["n"] += 1
+        if calls["n"] > 20:
+            raise ValueError("late")
+        spin(1e-3)()
+
+    def early():
+        raise RuntimeError("early")
+
+    found = measure({"early": early, "late": late, "good": spin(1e-3)}, limits=SHORT)
+    assert isinstance(found["early"], RuntimeError)
+    assert isinstance(found["late"], ValueError)
+    assert found["good"].median == pytest.approx(1e-3, rel=0.1)
+
+
+def test_what_is_called_before_a_block_is_not_timed():
+    found = measure({"a": spin(1e-3)}, before_block={"a": spin(5e-3)}, limits=SHORT)["a"]
+    assert found.median == pytest.approx(1e-3, rel=0.1)
+
+
+def test_the_first_call_is_told_apart():
+    calls = []
+
+    def compiles():
+        spin(0.05 if not calls else 1e-3)()
+        calls.append(1)
+
+    found = measure({"a": compiles}, limits=SHORT)["a"]
+    assert found.first_call_s > 0.05 > max(found.samples)
+
+
+def test_bad_input_is_refused_in_one_line():
+    with pytest.raises(ValueError, match="unknown device 'tpu': one of cpu, cuda"):
+        measure({"a": print}, device="tpu")
+    with pytest.raises(ValueError, match="unknown mode 'hot': one of host, warm, cold, graph"):
+        measure({"a": print}, mode="hot")
+    with pytest.raises(ValueError, match="'cpu' has none"):
+        measure({"a": print}, mode="graph")
+    with pytest.raises(ValueError, match="at least one provider"):
+        measure({})
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
+def test_a_gpu_asked_for_where_there_is_none_is_refused():
+    with pytest.raises(RuntimeError, match="torch sees no CUDA device"):
+        measure({"a": print}, device="cuda")
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.parametrize("mode", timing.MODES)
+def test_every_mode_measures_a_product_on_a_gpu(mode):
+    a = torch.randn(1024, 1024, device="cuda")
+    found = measure({"mm": lambda: a @ a}, device="cuda", mode=mode, limits=SHORT)["mm"]
+    assert 2 * 1024**3 / found.median < 2e15  # no GPU does more in float32
