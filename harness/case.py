@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -67,7 +68,8 @@ def run(comparison: Comparison, providers: Sequence[str], setting: Setting) -> d
         By name, in the order given.
     """
     # compiled code is kept by function, and past 8 variants torch falls back to eager unasked
-    torch.compiler.reset()
+    if "torch._dynamo" in sys.modules:
+        torch.compiler.reset()
     known = _known(comparison, setting)
     failed: dict[str, tuple[str, str]] = {}
     verdicts: dict[str, tuple[Verdict, float | None]] = {}
@@ -136,6 +138,21 @@ def run(comparison: Comparison, providers: Sequence[str], setting: Setting) -> d
 def not_measured(comparison: Comparison, provider: str, setting: Setting, why: str) -> Result:
     """The row of a provider that is left out."""
     return Result(_row_fields(_known(comparison, setting), provider, record.NOT_MEASURED, why))
+
+
+def unbuilt(subject: str, name: str, provider: str, setting: Setting, error: Exception) -> Result:
+    """The row of a benchmark whose case could not be declared, known by its test's name."""
+
+    def nothing(*_: object) -> tuple[Tensor, ...]:
+        return ()
+
+    unknown = "unknown"
+    case = Comparison(
+        subject, name, unknown, unknown, inputs=nothing, providers={}, baseline=unknown,
+        reference=nothing,
+    )  # fmt: skip
+    reason = f"the case cannot be built: {_first_line(error)}"
+    return Result(_row_fields(_known(case, setting), provider, record.FAILED, reason))
 
 
 def _known(comparison: Comparison, setting: Setting) -> dict[str, Any]:

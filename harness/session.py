@@ -80,7 +80,6 @@ class Session:
                 self.members.setdefault(member.group, []).append(member)
         self.cases_left = sum(any(m.wanted for m in g) for g in self.members.values())
         self.progress: LiveProgress | None = None
-        self._longest = 0.0
         self._names = {d: environment.device_name(d) for d in {m.device for m in members}}
         self._roofs: dict[str, Roofs] = {}
 
@@ -114,12 +113,17 @@ class Session:
     def _measure(self, group: Sequence[Member], build: Build) -> None:
         device, mode = group[0].device, group[0].mode
         here = device == "cpu" or self.gpu_usable
-        comparison = build(device if here else "cpu")
         setting = self._setting(device, mode)
+        try:
+            comparison = build(device if here else "cpu")
+        except Exception as error:
+            test, _, params = group[0].group.rpartition("::")[2].partition("[")
+            found = {m.id: case.unbuilt(test, params, m.provider, setting, error) for m in group}
+            self._keep(group, found, group[0].group)
+            return
         why = {m.id: self._why_not(m, here) for m in group}
         chosen = [m for m in group if not why[m.id]]
         label = f"{comparison.subject} {comparison.case} {device} {mode}"
-        start = time.perf_counter()
         if self.progress and chosen:
             self.progress.begin(label)
         results = {
@@ -130,18 +134,23 @@ class Session:
         if chosen:
             measured = case.run(comparison, [m.provider for m in chosen], setting)
             results |= {m.id: measured[m.provider] for m in chosen}
+        rows = self._keep(group, results, label)
+        timed = any(row.status == record.OK for row in rows)
+        if self.progress and any(m.wanted for m in group):
+            told = [row for m, row in zip(group, rows, strict=True) if m.wanted]
+            self.progress.end(f"{label}: {_told(told)}" if chosen else None, timed)
+
+    def _keep(
+        self, group: Sequence[Member], results: Mapping[str, case.Result], label: str
+    ) -> list[Row]:
+        """Put the rows of a group on disk, all at once."""
         rows = [
             Row(m.id, label, m.name, m.params, results[m.id].fields, results[m.id].samples)
             for m in group
         ]
         self.store.append(rows)
         self.rows |= {row.id: row for row in rows}
-        timed = any(row.status == record.OK for row in rows)
-        if timed:
-            self._longest = max(self._longest, time.perf_counter() - start)
-        if self.progress and any(m.wanted for m in group):
-            told = [row for m, row in zip(group, rows, strict=True) if m.wanted]
-            self.progress.end(f"{label}: {_told(told)}" if chosen else None, timed)
+        return rows
 
     def _why_not(self, member: Member, here: bool) -> str:
         if not member.wanted:

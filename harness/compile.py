@@ -1,0 +1,291 @@
+"""Every kernel to machine code for each architecture, with no GPU, and what came out.
+
+A launch configuration that spills registers, wants more shared memory than a multiprocessor has,
+or misses the matrix units is slow or fails on the GPU alone; the compiler knows it beforehand.
+Triton's wheel brings ptxas, cuobjdump and nvdisasm, so none of this needs CUDA.
+
+This process imports neither torch nor triton: kernels are imported by its workers alone, without
+TRITON_INTERPRET, under which Triton has nothing to compile.
+"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import kernels
+
+if TYPE_CHECKING:
+    from kernels.spec import Build
+
+# Bytes of shared memory a block may have (CUDA C++ Programming Guide, "Compute Capabilities").
+# 8.0 itself has 166,912, but the kernels launch "sm_80" configurations on 8.6 and 8.9 too.
+SHARED_LIMIT = {"sm_80": 101_376, "sm_90": 232_448, "sm_100": 232_448, "sm_120": 101_376}
+ARCHITECTURES = tuple(SHARED_LIMIT)
+# What a product must use: wgmma where the older mma.sync reaches only part of the peak.
+MATRIX_INSTRUCTIONS = {
+    "sm_80": ("mma",),
+    "sm_90": ("wgmma",),
+    "sm_100": ("tcgen05",),
+    "sm_120": ("mma",),
+}
+
+
+@dataclass
+class Entry:
+    """What the compiler made of one kernel in one configuration, dtype and architecture.
+
+    Attributes:
+        kernel: the operation; function: its @triton.jit function.
+        registers: of a thread.
+        spilled_bytes: of a thread's local memory: registers that did not fit, and stack.
+        shared_bytes: of a block, limit_bytes being what the architecture has.
+        matrix: the matrix instructions, PTX's name and shape; empty without one.
+        loads: from global memory: "TMA", or the widest instruction with its bits; empty without.
+        problems: why this build fails; the figures above are None where it did not build.
+    """
+
+    kernel: str
+    function: str
+    configuration: str
+    dtype: str
+    architecture: str
+    limit_bytes: int
+    registers: int | None = None
+    spilled_bytes: int | None = None
+    shared_bytes: int | None = None
+    matrix: list[str] | None = None
+    loads: list[str] | None = None
+    problems: list[str] = field(default_factory=list)
+
+
+def run(
+    architectures: Sequence[str], json_file: Path | None = None, per_kernel: int | None = None
+) -> int:
+    """Builds every kernel for the architectures and prints a table of what came out.
+
+    Args:
+        architectures: of ARCHITECTURES.
+        json_file: where to write the entries too, or None.
+        per_kernel: build only so many of each kernel and architecture, evenly spread; None: all.
+
+    Returns:
+        The exit status: 0 nothing wrong, 1 a build failed or has a problem.
+
+    Raises:
+        OSError: json_file cannot be written.
+    """
+    if json_file is not None and not json_file.parent.is_dir():
+        raise FileNotFoundError(f"no folder {json_file.parent}")
+    entries = sorted(
+        compile_all(architectures, per_kernel),
+        key=lambda e: (ARCHITECTURES.index(e.architecture), kernels.NAMES.index(e.kernel)),
+    )
+    if json_file is not None:
+        json_file.write_text(json.dumps([asdict(entry) for entry in entries], indent=1) + "\n")
+    print(table(entries))
+    wrong = [entry for entry in entries if entry.problems]
+    for entry in wrong:
+        where = (entry.architecture, entry.kernel, entry.function, entry.configuration, entry.dtype)
+        print(f"{' '.join(where)}: {'; '.join(entry.problems)}")
+    print(f"{len(entries)} builds, {len(wrong)} with problems")
+    return 1 if wrong else 0
+
+
+def compile_all(architectures: Sequence[str], per_kernel: int | None = None) -> Iterator[Entry]:
+    """Entries as they are built, side by side on the usable cores; the time left on stderr."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
+
+    with (
+        # Spawned, not forked: a worker must not inherit a triton that was imported to interpret.
+        ProcessPoolExecutor(
+            _usable_cores(), multiprocessing.get_context("spawn"), _compile_not_interpret
+        ) as pool,
+        Progress(
+            "compiling",
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            "{task.description}",
+            console=Console(stderr=True),
+            transient=True,
+        ) as progress,
+    ):
+        pairs = [(name, sm) for sm in architectures for name in kernels.NAMES]
+        counts = pool.map(_count, *zip(*pairs, strict=True))
+        tasks: list[Future[Entry]] = [
+            pool.submit(_compile, name, sm, index)
+            for (name, sm), count in zip(pairs, counts, strict=True)
+            for index in _spread(count, per_kernel)
+        ]
+        bar = progress.add_task("", total=len(tasks))
+        try:
+            for task in as_completed(tasks):
+                entry = task.result()
+                progress.update(bar, advance=1, description=f"{entry.architecture} {entry.kernel}")
+                yield entry
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _usable_cores() -> int:
+    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+
+
+def _compile_not_interpret() -> None:
+    os.environ.pop("TRITON_INTERPRET", None)
+
+
+def _spread(count: int, wanted: int | None) -> list[int]:
+    """Indices of `wanted` of `count` builds, the first and the last among them."""
+    if wanted is None or wanted >= count:
+        return [*range(count)]
+    return sorted({round(i * (count - 1) / max(wanted - 1, 1)) for i in range(wanted)})
+
+
+def _count(name: str, architecture: str) -> int:
+    return len(kernels.load(name).builds(architecture))
+
+
+def _compile(name: str, architecture: str, index: int) -> Entry:
+    build = kernels.load(name).builds(architecture)[index]
+    return inspect(name, build, architecture)
+
+
+def inspect(name: str, build: Build, architecture: str) -> Entry:
+    """Compiles one build and reads the machine code; a failure is a problem of the entry.
+
+    Args:
+        name: the operation's.
+        build: what to compile.
+        architecture: one of ARCHITECTURES.
+    """
+    limit = SHARED_LIMIT[architecture]
+    entry = Entry(
+        name, build.kernel.__name__, build.configuration, build.dtype, architecture, limit
+    )
+    try:
+        compiled = _build(build, architecture)
+        usage, sass = _disassemble(compiled.asm["cubin"])
+    except Exception as error:  # whatever the compiler, ptxas or a tool raises
+        lines = str(error).strip().splitlines()
+        entry.problems.append(f"does not build: {type(error).__name__}: {(lines or [''])[0]}")
+        return entry
+    numbers = {key: int(value) for key, value in re.findall(r"(\w+):(\d+)", usage)}
+    entry.registers = numbers["REG"]
+    entry.spilled_bytes = numbers["STACK"] + numbers["LOCAL"]
+    entry.shared_bytes = compiled.metadata.shared
+    entry.matrix = matrix_instructions(compiled.asm["ptx"])
+    entry.loads = global_loads(sass)
+    entry.problems = _problems(entry, build.matrix)
+    return entry
+
+
+def _build(build: Build, architecture: str):
+    import triton
+    from triton.backends.compiler import GPUTarget
+    from triton.compiler import ASTSource
+
+    names = build.kernel.arg_names
+    signature = {name: build.types.get(name, "constexpr") for name in names}
+    aligned = {(names.index(name),): [["tt.divisibility", 16]] for name in build.aligned}
+    return triton.compile(
+        ASTSource(build.kernel, signature, dict(build.constants), aligned),
+        target=GPUTarget("cuda", int(architecture.removeprefix("sm_")), 32),
+        options={"num_warps": build.num_warps, "num_stages": build.num_stages},
+    )
+
+
+def _disassemble(cubin: bytes) -> tuple[str, str]:
+    """What cuobjdump and nvdisasm print of a cubin: resource usage and instructions."""
+    import triton
+
+    tools = triton.knobs.nvidia
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "kernel.cubin"
+        file.write_bytes(cubin)
+
+        def output(*command: str) -> str:
+            return subprocess.run(
+                [*command, str(file)], capture_output=True, text=True, check=True
+            ).stdout
+
+        return (
+            output(tools.cuobjdump.path, "--dump-resource-usage"),
+            output(tools.nvdisasm.path, "--print-code"),
+        )
+
+
+def matrix_instructions(ptx: str) -> list[str]:
+    """The matrix instructions in PTX, e.g. ["wgmma m64n256k16"]; tcgen05 has its shape in data."""
+    found = re.findall(r"\b(wgmma|mma)\.(?:mma_async\.)?sync\.\S*?(m\d+n\d+k\d+)", ptx)
+    kinds = re.findall(r"\b(tcgen05)\.mma\.\S*?(kind::\w+)", ptx)
+    return sorted({f"{name} {shape}" for name, shape in found + kinds})
+
+
+def global_loads(sass: str) -> list[str]:
+    """How global memory is read: ["TMA"], or the widest load, e.g. ["LDG 128"] for LDG.E.128."""
+    if "UTMALDG" in sass:
+        return ["TMA"]
+    widths: dict[str, int] = {}
+    for name, modifiers in re.findall(r"\b(LDG|LDGSTS)((?:\.\w+)+)", sass):
+        parts = modifiers.split(".")
+        narrow = {"U8": 8, "S8": 8, "U16": 16, "S16": 16}
+        bits = [int(part) for part in parts if part in ("64", "128", "256")]
+        bits += [narrow[part] for part in parts if part in narrow]
+        widths[name] = max(widths.get(name, 0), bits[0] if bits else 32)
+    return [f"{name} {bits}" for name, bits in widths.items() if bits == max(widths.values())]
+
+
+def _problems(entry: Entry, matrix_required: bool) -> list[str]:
+    problems = []
+    if entry.spilled_bytes:
+        problems.append(f"spills {entry.spilled_bytes} bytes a thread")
+    if entry.shared_bytes is not None and entry.shared_bytes > entry.limit_bytes:
+        problems.append(f"{entry.shared_bytes} bytes of shared memory, at most {entry.limit_bytes}")
+    wanted = MATRIX_INSTRUCTIONS[entry.architecture]
+    found = entry.matrix or []
+    if matrix_required and not any(name.partition(" ")[0] in wanted for name in found):
+        problems.append(
+            f"no {' or '.join(wanted)} instruction, only {', '.join(found) or 'scalar ones'}"
+        )
+    return problems
+
+
+def table(entries: Sequence[Entry]) -> str:
+    """The entries as text, a line each under a heading."""
+    heading = ("", "kernel", "configuration", "dtype", "regs", "spilled", "shared", "limit")
+    rows = [(*heading, "matrix", "loads")]
+    for entry in entries:
+        figures = (entry.registers, entry.spilled_bytes, entry.shared_bytes, entry.limit_bytes)
+        rows.append(
+            (
+                entry.architecture,
+                f"{entry.kernel}{entry.function.removesuffix('_kernel')}",
+                entry.configuration,
+                entry.dtype,
+                *("failed" if figure is None else f"{figure:,}" for figure in figures),
+                ", ".join(entry.matrix or ["-"]),
+                ", ".join(entry.loads or ["-"]) + (" !" if entry.problems else ""),
+            )
+        )
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    right = range(4, 8)  # numbers
+    return "\n".join(
+        "  ".join(
+            cell.rjust(width) if place in right else cell.ljust(width)
+            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    )

@@ -1,0 +1,67 @@
+"""python -m harness: the report of a run, and one clear line for whatever is asked wrongly."""
+
+import pytest
+
+from harness import store
+from harness.__main__ import main
+from tests.harness.make_rows import row
+
+
+@pytest.fixture
+def results(tmp_path):
+    """A results folder with one run of two rows, called "first"."""
+    rows = [row(1e-3, name="a"), row(None, name="b")]
+    store.Store(tmp_path / "results" / "machine" / "first", {"run_id": "first"}).append(rows)
+    return tmp_path / "results"
+
+
+def said(capsys):
+    out, err = capsys.readouterr()
+    return out.strip(), err.strip()
+
+
+@pytest.mark.parametrize("wanted", [[], ["last"], ["first"]])
+def test_a_report_is_written_beside_its_rows_and_its_path_is_printed(results, capsys, wanted):
+    assert main(["report", "--results", str(results), *wanted]) == 0
+    path = results / "machine" / "first" / store.REPORT
+    assert said(capsys) == (str(path), "")
+    assert "run first" in path.read_text("utf-8")
+
+
+def test_a_line_that_is_skipped_is_named(results, capsys):
+    with (results / "machine" / "first" / store.ROWS).open("a") as file:
+        file.write("{\n")
+    assert main(["report", "--results", str(results)]) == 0
+    assert said(capsys)[1].startswith("first/rows.jsonl, line 3: skipped: not JSON")
+
+
+def test_a_run_that_is_not_there_is_one_line(results, capsys):
+    assert main(["report", "--results", str(results), "lost"]) == 2
+    assert "no run 'lost'" in said(capsys)[1]
+    assert main(["report", "--results", str(results / "nowhere")]) == 2
+    assert "there are none" in said(capsys)[1]
+
+
+def test_a_run_without_rows_is_one_line(results, capsys):
+    (results / "machine" / "first" / store.ROWS).write_text("")
+    assert main(["report", "--results", str(results)]) == 2
+    assert "no rows to report" in said(capsys)[1]
+
+
+def test_a_report_that_cannot_be_written_is_one_line(results, capsys):
+    (results / "machine" / "first" / store.REPORT).mkdir()
+    assert main(["report", "--results", str(results)]) == 2
+    assert "cannot write the report" in said(capsys)[1]
+
+
+def test_the_doctor_speaks(capsys):
+    assert main(["doctor"]) == 0
+    assert "GPU timings" in said(capsys)[0]
+
+
+@pytest.mark.parametrize("arguments", [[], ["reprot"], ["report", "--colour"]])
+def test_an_unknown_command_or_option_is_usage(arguments, capsys):
+    with pytest.raises(SystemExit) as caught:
+        main(arguments)
+    assert caught.value.code == 2
+    assert "Traceback" not in said(capsys)[1]

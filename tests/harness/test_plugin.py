@@ -1,0 +1,310 @@
+"""pytest --benchmark-only: what is measured, refused, left out, kept and resumed."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from harness import case, plugin, record, roofline, store
+from harness.timing import Limits
+
+# pytester forgets what is imported inside it, and parts of torch can be imported only once
+torch.compiler.reset()
+
+ROOT = Path(__file__).parents[2]
+
+# A user's own benchmark, in a folder of their own.
+BENCHMARK = """
+import pytest, torch
+from harness.comparison import Comparison
+
+def raises(x):
+    raise RuntimeError("no such thing\\nsecond line")
+
+def out_of_memory(x):
+    raise torch.OutOfMemoryError("too large")
+
+PROVIDERS = {
+    "torch": torch.sum,
+    "mine": lambda x: x.sum(),
+    "zeros": lambda x: torch.zeros(()),
+    "raises": raises,
+    "hungry": out_of_memory,
+}
+
+def comparison(device, n):
+    return Comparison(
+        subject="sum", case=f"n{n}", dtype="float32", direction="forward",
+        inputs=lambda seed: (torch.rand(n, generator=torch.Generator().manual_seed(seed)) + 1,),
+        providers={name: (lambda call=call: call) for name, call in PROVIDERS.items()},
+        baseline="torch", reference=torch.sum, flops=n, bytes=4 * n, batch=n,
+    )
+"""
+TEST = """
+@pytest.mark.parametrize("n", [{sizes}])
+@pytest.mark.parametrize("provider", [{providers}])
+def test_sum(compare, provider, n):
+    compare(lambda device: comparison(device, n))
+"""
+LIMITS = Limits(min_sampled_s=0, max_samples=30, max_s=0.2, warmup_s=0.01, max_warmup_s=0.02)
+SHORTER = [
+    (case, "PRESETS", {"quick": LIMITS, "full": LIMITS}),
+    (plugin, "MODES_OF", {"cpu": ("host",), "cuda": ("host",)}),
+    (roofline, "COPY_BYTES", {"cpu": 2**12, "cuda": 2**12}),
+    (roofline, "PRODUCT_SIZE", {"cpu": 32, "cuda": 32}),
+]
+
+
+@pytest.fixture
+def project(pytester, monkeypatch):
+    """A user's folder with a benchmark of sums; `write` sets its sizes and providers."""
+    for module, name, value in SHORTER:
+        monkeypatch.setattr(module, name, value)
+
+    def write(sizes="1000", providers='"torch", "mine"', more=""):
+        test = TEST.format(sizes=sizes, providers=providers)
+        pytester.makepyfile(test_sum=BENCHMARK + test + more)
+
+    write()
+    pytester.write = write
+    return pytester
+
+
+def measure(project, *arguments, **how):
+    # in this process: importing torch again would take longer than the test
+    return project.runpytest_inprocess(
+        "-p", "harness.plugin", "--benchmark-only", "--devices=cpu", *arguments, **how
+    )
+
+
+def rows(project):
+    """status by provider and size, and the rows themselves, of the newest run."""
+    found, problems = store.read(store.runs(project.path / "results")[0])
+    return {r.id.partition("[")[2]: r for r in found if r.extra_info["kind"] != "roof"}, problems
+
+
+def statuses(project):
+    return {
+        (r.extra_info["provider"], r.extra_info["case"]): r.status
+        for r in rows(project)[0].values()
+    }
+
+
+def test_a_run_has_a_table_rows_and_json_that_pytest_benchmark_compares(project):
+    result = measure(project)
+    result.assert_outcomes(passed=2)
+    result.stdout.fnmatch_lines(["*benchmark 'sum n1000 cpu host': 2 tests*", "*2 ok in results*"])
+    run = store.runs(project.path / "results")[0]
+    saved = json.loads((run / store.BENCHMARK).read_text())
+    timed = [b for b in saved["benchmarks"] if b["extra_info"]["kind"] == "user"]
+    for benchmark in timed:
+        info = benchmark["extra_info"]
+        for name in record.FIELDS:
+            assert name in info
+            assert info[name] is not None or name == "reason" or info[f"{name}_reason"]
+        assert info["median_s"] == pytest.approx(benchmark["stats"]["median"])
+        assert info["flops"] == 1000 and info["bytes"] == 4000
+        assert benchmark["stats"]["rounds"] == info["n"] == len(benchmark["stats"]["data"])
+    assert {b["extra_info"]["provider"] for b in timed} == {"torch", "mine"}
+    # the table shows what was measured, not what handing it over took
+    (run / "second.json").write_text((run / store.BENCHMARK).read_text())
+    compared = subprocess.run(
+        [sys.executable, "-m", "pytest_benchmark", "compare",
+         str(run / store.BENCHMARK), str(run / "second.json")],
+        capture_output=True, text=True, cwd=run,
+    )  # fmt: skip
+    assert compared.returncode == 0, compared.stderr
+    assert compared.stdout.count("[cpu-host-mine-1000]") == 2
+
+
+def test_wrong_providers_are_refused_before_timing_and_the_others_go_on(project):
+    project.write(providers='"torch", "zeros", "raises", "hungry", "unheard-of", "mine"')
+    result = measure(project)
+    result.assert_outcomes(passed=2, failed=3, skipped=1)
+    result.stdout.fnmatch_lines(["*zeros: wrong answer: error*, allowed*"])
+    result.stdout.fnmatch_lines(["*raises: RuntimeError: no such thing"])
+    assert {p: s for (p, _), s in statuses(project).items()} == {
+        "torch": "ok", "mine": "ok", "zeros": "failed", "raises": "failed",
+        "hungry": "out_of_memory", "unheard-of": "failed",
+    }  # fmt: skip
+    by_provider = {r.extra_info["provider"]: r for r in rows(project)[0].values()}
+    assert by_provider["hungry"].extra_info["reason"] == "OutOfMemoryError: too large"
+    assert by_provider["zeros"].samples == ()
+    assert by_provider["mine"].extra_info["speedup"] is not None
+
+
+def test_a_case_that_cannot_be_built_fails_alone(project):
+    more = """
+@pytest.mark.parametrize("provider", ["torch"])
+def test_broken(compare, provider):
+    compare(lambda device: 1 / 0)
+"""
+    project.write(more=more)
+    result = measure(project)
+    result.assert_outcomes(passed=2, failed=1)
+    result.stdout.fnmatch_lines(["*the case cannot be built: ZeroDivisionError*"])
+    assert statuses(project)["torch", "bench_device=cpu bench_mode=host]"] == "failed"
+
+
+def test_without_its_baseline_a_row_has_no_speedup_and_says_why(project):
+    measure(project, "-k", "mine").assert_outcomes(passed=1)
+    (only,) = rows(project)[0].values()
+    assert only.extra_info["speedup"] is None
+    assert only.extra_info["speedup_reason"] == "the baseline torch was not measured beside it"
+
+
+def test_a_preset_leaves_out_what_is_marked_for_the_other(project):
+    mark = 'pytest.param(2000, marks=pytest.mark.preset("full"))'
+    project.write(sizes=f"1000, {mark}")
+    measure(project).assert_outcomes(passed=2, skipped=2)
+    left_out = [r for r in rows(project)[0].values() if r.status == "not_measured"]
+    assert {r.extra_info["case"] for r in left_out} == {"n2000"}
+    assert all(r.extra_info["reason"].startswith("preset: quick") for r in left_out)
+    measure(project, "--preset=full").assert_outcomes(passed=4)
+
+
+def test_a_spent_budget_leaves_rows_that_say_so_and_a_resume_that_measures_them(project):
+    project.write(sizes="1000, 2000, 3000")
+    result = measure(project, "--budget=1e-9")
+    result.assert_outcomes(skipped=6)
+    assert set(statuses(project).values()) == {"not_measured"}
+    result.stdout.fnmatch_lines(["*6 rows are missing (the budget was spent); go on with*"])
+    measure(project, "--resume=last").assert_outcomes(passed=6)
+    assert list(statuses(project).values()) == ["ok"] * 6
+    assert len(store.runs(project.path / "results")) == 1
+
+
+def test_a_resumed_run_keeps_its_rows_and_shows_them(project):
+    measure(project)
+    kept = {key: row.samples for key, row in rows(project)[0].items()}
+    project.write(sizes="1000, 2000")
+    result = measure(project, "--resume=last")
+    result.assert_outcomes(passed=4)
+    now = {key: row.samples for key, row in rows(project)[0].items()}
+    assert len(now) == 4
+    assert {key: now[key] for key in kept} == kept
+    lines = (store.runs(project.path / "results")[0] / store.ROWS).read_text().splitlines()
+    ids = [json.loads(line)["id"] for line in lines]
+    assert len(ids) == len(set(ids))
+
+
+def test_kill_in_the_middle_then_resume_has_every_row_once(project):
+    project.write(sizes=", ".join(map(str, range(1000, 1020))))
+    project.makeconftest(  # the other process has its own limits to shorten
+        "from harness import case, roofline\nfrom harness.timing import Limits\n"
+        f"case.PRESETS = {{'quick': {LIMITS}}}\n"
+        f"roofline.COPY_BYTES, roofline.PRODUCT_SIZE = {{'cpu': 4096}}, {{'cpu': 32}}\n"
+    )
+    command = [sys.executable, "-m", "pytest", "-p", "harness.plugin", "--benchmark-only",
+               "--devices=cpu"]  # fmt: skip
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    killed = subprocess.Popen(command, cwd=project.path, env=environment, stdout=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and killed.poll() is None:
+        found = store.runs(project.path / "results")
+        if found and (found[0] / store.ROWS).read_bytes().count(b"\n") >= 8:
+            break
+        time.sleep(0.005)
+    killed.send_signal(signal.SIGKILL)
+    assert killed.wait() == -signal.SIGKILL, "it ended before it could be killed"
+    before, _ = rows(project)
+    assert 2 <= len(before) < 40
+    measure(project, "--resume=last").assert_outcomes(passed=40)
+    after, problems = rows(project)
+    assert len(after) == 40
+    assert {key: after[key].samples for key in before} == {k: r.samples for k, r in before.items()}
+    assert len(problems) <= 1  # at most the line that was being written
+
+
+def test_an_interrupt_leaves_a_readable_run_and_says_how_to_go_on(project):
+    more = """
+def interrupt(x):
+    raise KeyboardInterrupt
+PROVIDERS["interrupts"] = interrupt
+
+@pytest.mark.parametrize("provider", ["interrupts"])
+def test_late(compare, provider):
+    compare(lambda device: comparison(device, 7))
+"""
+    project.write(more=more)
+    result = measure(project, no_reraise_ctrlc=True)
+    result.stdout.fnmatch_lines(["*1 rows are missing (interrupted); go on with: *--resume=*"])
+    assert set(statuses(project).values()) == {"ok"}
+    saved = json.loads((store.runs(project.path / "results")[0] / store.BENCHMARK).read_text())
+    assert saved["benchmarks"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--devices=tpu"], "unknown device 'tpu': one or more of cpu, cuda, or auto"),
+        (["--preset=huge"], "invalid choice: 'huge'"),
+        (["--budget=soon"], "'soon' is not a number of seconds above 0"),
+        (["--budget=-1"], "'-1' is not a number of seconds above 0"),
+        (["--resume=lost"], "no run 'lost' in results"),
+        (["--results=test_sum.py"], "cannot write results to *Not a directory*"),
+    ],
+)
+def test_bad_options_are_one_clear_line(project, arguments, words):
+    result = project.runpytest_inprocess("-p", "harness.plugin", "--benchmark-only", *arguments)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines([f"*{words}*".replace("'", "?")])
+    assert "Traceback" not in result.stderr.str()
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
+def test_a_gpu_asked_for_where_there_is_none_is_a_row_with_its_reason(project):
+    result = measure(project, "--devices=cpu,cuda")
+    result.assert_outcomes(passed=2, skipped=2)
+    absent = [r for r in rows(project)[0].values() if r.extra_info["device"] == "cuda"]
+    assert all(r.status == "not_measured" for r in absent)
+    assert all(r.extra_info["reason"].startswith("no CUDA device: ") for r in absent)
+
+
+def test_a_full_disk_ends_the_run_with_one_line(project, monkeypatch):
+    def full(self, rows):
+        raise store.StoreError("cannot write results to results/x: No space left on device")
+
+    monkeypatch.setattr(store.Store, "append", full)
+    result = measure(project)
+    result.stdout.fnmatch_lines(["*Exit: cannot write results to *No space left on device*"])
+
+
+def test_another_machines_run_is_not_resumed(project):
+    measure(project)
+    run = store.runs(project.path / "results")[0]
+    run.parent.rename(run.parent.with_name("another-machine"))
+    result = measure(project, "--resume=last")
+    result.stderr.fnmatch_lines(["*cannot resume *: it was measured on another-machine*"])
+
+
+def test_with_benchmarks_disabled_providers_are_checked_and_not_timed(project):
+    project.write(providers='"torch", "zeros"')
+    result = project.runpytest_inprocess(
+        "-p", "harness.plugin", "--benchmark-disable", "--devices=cpu"
+    )
+    result.assert_outcomes(passed=1, failed=1)
+    assert not (project.path / "results").exists()
+
+
+def test_a_benchmark_without_a_provider_is_told_what_it_lacks(project):
+    more = """
+def test_nobody(compare):
+    pass
+"""
+    project.write(more=more)
+    result = measure(project)
+    result.stderr.fnmatch_lines(["*has no parameter named provider: add*"])
+
+
+def test_another_package_called_kernels_is_noticed(project, monkeypatch):
+    project.mkpydir("kernels")
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))  # behind the user's own folder
+    result = project.runpytest_subprocess("-p", "harness.plugin", "--benchmark-only")
+    result.stderr.fnmatch_lines(["*another package named kernels hides flopwise's own*"])

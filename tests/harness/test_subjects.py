@@ -1,0 +1,80 @@
+"""Kernels and workloads as comparisons: right providers pass, the counts are the right ones."""
+
+import pytest
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+import kernels
+import workloads
+from harness import case, subjects
+from harness.comparison import Checker
+from harness.subjects import INFERENCE, TRAIN, of_operation, of_workload
+from harness.timing import Limits
+from kernels.spec import FORWARD_BACKWARD, Case
+
+SHORT = Limits(min_sampled_s=0.01, max_samples=30, max_s=0.2, warmup_s=0.01, max_warmup_s=0.05)
+SETTING = case.Setting("cpu", "a processor", "host", "quick", limits=SHORT)
+
+
+@pytest.mark.parametrize("name", workloads.NAMES)
+@pytest.mark.parametrize("direction", [TRAIN, INFERENCE])
+@pytest.mark.parametrize("batch", [1, 33])
+def test_eager_is_right_and_its_flops_are_those_that_run(name, direction, batch):
+    comparison = of_workload(workloads.load(name), direction, batch, "cpu")
+    provider = comparison.providers["eager"]()
+    assert Checker(comparison).check(provider).wrong is None
+    with FlopCounterMode(display=False) as counter:
+        provider(*comparison.inputs(0))
+    assert counter.get_total_flops() == comparison.flops
+
+
+@pytest.mark.parametrize("name", workloads.NAMES)
+def test_a_step_that_skips_its_update_is_refused(name):
+    comparison = of_workload(workloads.load(name), TRAIN, 8, "cpu")
+    step = comparison.providers["eager"]()
+    step.optimizer.step = lambda: None
+    assert Checker(comparison).check(step).wrong
+
+
+@pytest.mark.parametrize("name", workloads.NAMES)
+def test_a_step_is_set_back_to_where_it_began(name):
+    comparison = of_workload(workloads.load(name), TRAIN, 8, "cpu")
+    step = comparison.providers["eager"]()
+    inputs = comparison.inputs(0)
+    first = [t.clone() for t in step(*inputs)]
+    for _ in range(3):
+        step(*inputs)
+    step.reset()
+    for again, then in zip(step(*inputs), first, strict=True):
+        torch.testing.assert_close(again, then, rtol=0, atol=0)
+
+
+def test_a_kernels_gradients_are_compared_too():
+    operation = kernels.load("matmul")
+    small = Case({"M": 5, "N": 6, "K": 7}, "float32", FORWARD_BACKWARD)
+    comparison = of_operation(operation, small, "cpu")
+    a, b, grad = comparison.inputs(0)
+    output, da, db = comparison.providers["torch"]()(a, b, grad)
+    torch.testing.assert_close(da, grad @ b.T)
+    torch.testing.assert_close(db, a.T @ grad)
+    broken = lambda a, b, grad: (output, da, da.T)  # noqa: E731
+    assert Checker(comparison).check(broken).wrong
+
+
+def test_triton_is_not_timed_on_a_cpu_and_says_why():
+    operation = kernels.load("matmul")
+    small = Case({"M": 32, "N": 32, "K": 32}, "float32")
+    found = case.run(of_operation(operation, small, "cpu"), ["torch", "triton"], SETTING)
+    assert found["torch"].fields["status"] == "ok"
+    assert found["triton"].fields["status"] == "not_measured"
+    assert found["triton"].fields["reason"] == subjects.INTERPRETER
+    assert found["triton"].fields["median_s_reason"].startswith("not_measured: Triton")
+    assert found["triton"].samples == ()
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="on a GPU triton is measured")
+def test_the_interpreter_agrees_that_the_timed_kernel_is_right():
+    operation = kernels.load("matmul")
+    small = Case({"M": 33, "N": 17, "K": 40}, "float32", FORWARD_BACKWARD)
+    comparison = of_operation(operation, small, "cpu")
+    assert Checker(comparison).check(comparison.providers["triton"]()).wrong is None
