@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from harness import record
+from harness import contention, record
 from harness.comparison import Checker, Comparison, Verdict
 from harness.energy import measure_energy
 from harness.environment import DeviceState, device_state
@@ -94,11 +94,13 @@ def run(comparison: Comparison, providers: Sequence[str], setting: Setting) -> d
             verdicts[name] = verdict, checker.first_call_s
             if verdict.wrong:
                 failed[name] = (record.FAILED, verdict.wrong)
+        except ModuleNotFoundError as error:
+            failed[name] = (record.NOT_MEASURED, f"{error.name} is not installed")
         except Exception as error:
             failed[name] = (_status_of(error, ""), _first_line(error))
             _free_memory(setting.device)
     right = {name: call for name, call in calls.items() if name not in failed}
-    before = device_state(setting.device)
+    before, cores_before = device_state(setting.device), contention.read()
     measured: dict[str, Measurement | Exception] = {}
     if right:
         measured = measure(
@@ -110,6 +112,7 @@ def run(comparison: Comparison, providers: Sequence[str], setting: Setting) -> d
             deadline=setting.deadline,
             before_block={n: c.reset for n, c in right.items() if hasattr(c, "reset")},
         )
+    cores = contention.shares(cores_before, contention.read())
     after = device_state(setting.device)
     results = {}
     for name in providers:
@@ -130,6 +133,8 @@ def run(comparison: Comparison, providers: Sequence[str], setting: Setting) -> d
         fields |= _speedup(outcome, measured.get(comparison.baseline), comparison.baseline)
         fields |= _work(comparison, outcome, setting)
         fields |= _state(before, after)
+        if setting.device == "cpu":
+            fields |= _contention(*cores)
         fields |= _resources(_bound(right[name], timed), comparison, setting)
         results[name] = Result(_row_fields(fields, name, record.OK, None), outcome.samples)
     return results
@@ -252,6 +257,23 @@ def _state(before: DeviceState, after: DeviceState) -> dict[str, Any]:
     }
     told = ("temperature_c", "throttled", "throttle_reasons")
     return fields | {f"{key}_reason": reasons.get(key) for key in told}
+
+
+def _contention(waited: float | None, stolen: float | None) -> dict[str, Any]:
+    """Whether others had the cores; told of a CPU, where it is what throttling is to a GPU."""
+    if waited is None:
+        why = "the operating system does not tell how long threads wait for a core"
+        return dict.fromkeys(("waited_share_reason", "throttled_reason"), why)
+    reasons = []
+    if waited > contention.BUSY:
+        reasons.append(f"other processes: threads waited {waited:.0%} of the time for a core")
+    if stolen is not None and stolen > contention.BUSY:
+        reasons.append(f"the hypervisor gave the cores to others {stolen:.0%} of the time")
+    return {
+        "waited_share": waited,
+        "throttled": bool(reasons),
+        "throttle_reasons": "; ".join(reasons) or "none",
+    }
 
 
 def _resources(

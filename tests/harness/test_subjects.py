@@ -1,5 +1,7 @@
 """Kernels and workloads as comparisons: right providers pass, the counts are the right ones."""
 
+import dataclasses
+
 import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
@@ -10,7 +12,7 @@ from harness import case, subjects
 from harness.comparison import Checker
 from harness.subjects import INFERENCE, TRAIN, of_operation, of_workload
 from harness.timing import Limits
-from kernels.spec import FORWARD_BACKWARD, Case
+from kernels.spec import BACKWARD, FORWARD_BACKWARD, Case
 
 SHORT = Limits(min_sampled_s=0.01, max_samples=30, max_s=0.2, warmup_s=0.01, max_warmup_s=0.05)
 SETTING = case.Setting("cpu", "a processor", "host", "quick", limits=SHORT)
@@ -59,6 +61,41 @@ def test_a_kernels_gradients_are_compared_too():
     torch.testing.assert_close(db, a.T @ grad)
     broken = lambda a, b, grad: (output, da, da.T)  # noqa: E731
     assert Checker(comparison).check(broken).wrong
+
+
+def test_backward_alone_gives_the_gradients_and_does_not_repeat_the_forward_pass():
+    operation = kernels.load("matmul")
+    calls = []
+
+    def counted(a, b):
+        calls.append(1)
+        return a @ b
+
+    providers = {"torch": lambda: counted}
+    small = Case({"M": 5, "N": 6, "K": 7}, "float32", FORWARD_BACKWARD)
+    given = of_operation(operation, small, "cpu").inputs(0)
+    backward = dataclasses.replace(small, direction=BACKWARD)
+    counting = dataclasses.replace(operation, providers=providers)
+    provider = of_operation(counting, backward, "cpu").providers["torch"]()
+    for _ in range(3):
+        da, db = provider(*given)
+    torch.testing.assert_close(da, given[2] @ given[1].T)
+    torch.testing.assert_close(db, given[0].T @ given[2])
+    assert len(calls) == 1
+
+
+def test_a_peer_that_is_not_installed_is_a_row_that_says_so():
+    def absent():
+        raise ModuleNotFoundError("No module named 'peer'", name="peer")
+
+    operation = dataclasses.replace(
+        kernels.load("matmul"), providers={"torch": lambda: torch.matmul, "peer": absent}
+    )
+    small = Case({"M": 8, "N": 8, "K": 8}, "float32")
+    found = case.run(of_operation(operation, small, "cpu"), ["torch", "peer"], SETTING)
+    assert found["torch"].fields["status"] == "ok"
+    assert found["peer"].fields["status"] == "not_measured"
+    assert found["peer"].fields["reason"] == "peer is not installed"
 
 
 def test_triton_is_not_timed_on_a_cpu_and_says_why():

@@ -1,0 +1,221 @@
+"""python -m harness compile: every kernel becomes machine code that fits, with no GPU."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import kernels
+from harness import compile
+from harness.__main__ import main
+
+ROOT = Path(__file__).parents[2]
+
+
+def python(code, *arguments):
+    """Runs code in a process of its own that was told to interpret, as the tests are."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "TRITON_INTERPRET": "1"}
+    return subprocess.run(
+        [sys.executable, "-c", code, *map(str, arguments)],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+
+
+RUN = """
+import json, pathlib, sys
+from harness import compile
+architectures, file, per_kernel = json.loads(sys.argv[1])
+sys.exit(compile.run(architectures, pathlib.Path(file), per_kernel))
+"""
+
+
+def entries_of(tmp_path, architectures, per_kernel):
+    file = tmp_path / "entries.json"
+    done = python(RUN, json.dumps([architectures, str(file), per_kernel]))
+    assert done.returncode == 0, done.stdout + done.stderr
+    entries = json.loads(file.read_text())
+    assert f"{len(entries)} builds, 0 with problems" in done.stdout
+    return entries
+
+
+def check(entries, architectures):
+    assert {(e["kernel"], e["architecture"]) for e in entries} == {
+        (name, sm) for name in kernels.NAMES for sm in architectures
+    }
+    for entry in entries:
+        assert 0 < entry["registers"] <= 255, entry
+        assert entry["spilled_bytes"] == 0, entry
+        assert entry["shared_bytes"] <= compile.SHARED_LIMIT[entry["architecture"]], entry
+        assert entry["problems"] == [], entry
+
+
+def test_some_of_every_kernel_for_sm_80_and_sm_90(tmp_path):
+    architectures, most = ["sm_80", "sm_90"], 30
+    per_kernel = most // (len(architectures) * len(kernels.NAMES))
+    entries = entries_of(tmp_path, architectures, min(per_kernel, 5))
+    check(entries, architectures)
+    assert len(entries) <= most
+    assert {e["matrix"][0] for e in entries if e["kernel"] == "matmul" and e["matrix"]} >= {
+        "mma m16n8k16",
+        "wgmma m64n256k16",
+    }
+
+
+@pytest.mark.slow
+def test_every_build_of_every_architecture(tmp_path):
+    entries = entries_of(tmp_path, compile.ARCHITECTURES, None)
+    check(entries, compile.ARCHITECTURES)
+    keys = ("kernel", "function", "configuration", "dtype", "architecture")
+    assert len({tuple(e[key] for key in keys) for e in entries}) == len(entries)
+
+
+# Builds that must fail, of kernels that are written for this or spoilt.
+BAD = """
+import dataclasses, json, sys, types
+import kernels, triton, triton.language as tl
+from harness import compile
+
+@triton.jit
+def broken(x_ptr):
+    tl.store(x_ptr, undefined)
+
+large = next(b for b in kernels.load("matmul").builds("sm_80") if b.matrix)
+bad = {
+    "broken": dataclasses.replace(
+        large, kernel=broken, types={"x_ptr": "*fp32"}, constants={}, aligned=()
+    ),
+    "spills": dataclasses.replace(large, num_warps=4),
+    "shared": dataclasses.replace(large, num_stages=6),
+    "matrix": dataclasses.replace(
+        large, constants={**large.constants, "PRECISION": "ieee", "BLOCK_M": 32, "BLOCK_N": 32},
+        types={**large.types, "a_ptr": "*fp32", "b_ptr": "*fp32", "c_ptr": "*fp32"},
+    ),
+}
+def inspect(build):
+    return dataclasses.asdict(compile.inspect("bad", build, "sm_80"))
+
+if __name__ == "__main__":
+    print(json.dumps({name: inspect(build) for name, build in bad.items()}))
+"""
+
+
+@pytest.fixture(scope="module")
+def bad(tmp_path_factory):
+    file = tmp_path_factory.mktemp("bad") / "bad.py"
+    file.write_text(BAD)  # Triton reads a kernel's source from its file
+    environment = {k: v for k, v in os.environ.items() if k != "TRITON_INTERPRET"}
+    done = subprocess.run(
+        [sys.executable, file],
+        env={**environment, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+@pytest.mark.parametrize(
+    ("name", "problem"),
+    [
+        ("broken", "does not build: CompilationError"),
+        ("spills", "spills "),
+        ("shared", "bytes of shared memory, at most 101376"),
+        ("matrix", "no mma instruction, only scalar ones"),
+    ],
+)
+def test_what_is_wrong_is_said(bad, name, problem):
+    assert len(bad[name]["problems"]) == 1
+    assert problem in bad[name]["problems"][0]
+    measured = [bad[name][figure] for figure in ("registers", "spilled_bytes", "shared_bytes")]
+    assert (measured == [None] * 3) == (name == "broken")
+
+
+def entry(**figures):
+    return compile.Entry("matmul", "_matmul_kernel", "half", "bf16", "sm_90", 232_448, **figures)
+
+
+def test_problems_decide_the_exit_status_and_the_file_has_every_entry(
+    monkeypatch, capsys, tmp_path
+):
+    good, spilt = entry(registers=9), entry(spilled_bytes=8, problems=["spills 8 bytes a thread"])
+    monkeypatch.setattr(compile, "compile_all", lambda *_: [good, spilt])
+    file = tmp_path / "figures.json"
+    assert main(["compile", "--json", str(file)]) == 1
+    output = capsys.readouterr().out
+    assert "sm_90 matmul _matmul_kernel half bf16: spills 8 bytes a thread" in output
+    assert "2 builds, 1 with problems" in output
+    assert [e["registers"] for e in json.loads(file.read_text())] == [9, None]
+    monkeypatch.setattr(compile, "compile_all", lambda *_: [good])
+    assert main(["compile"]) == 0
+
+
+def test_wgmma_is_required_of_hopper():
+    assert compile._problems(entry(matrix=["mma m16n8k16"]), True) == [
+        "no wgmma instruction, only mma m16n8k16"
+    ]
+    assert compile._problems(entry(matrix=["mma m16n8k16"]), False) == []
+    assert compile._problems(entry(matrix=["wgmma m64n64k16"]), True) == []
+
+
+def test_instructions_are_read():
+    ptx = """
+    wgmma.mma_async.sync.aligned.m64n256k16.f32.bf16.bf16 {%f1}, %rd1, %rd2, %p1, 1, 1, 0, 1;
+    mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 {%f1}, {%r1}, {%r2}, {%f1};
+    tcgen05.mma.cta_group::1.kind::f16 [%r1], %rd1, %rd2, %r2, %p1;
+    """
+    assert compile.matrix_instructions(ptx) == [
+        "mma m16n8k8",
+        "tcgen05 kind::f16",
+        "wgmma m64n256k16",
+    ]
+    assert compile.matrix_instructions("fma.rn.f32 %f1, %f2, %f3;") == []
+    sass = "LDG.E.128.CONSTANT R4, [R2]; LDG.E R1, [R2]; LDG.E.U16 R1, [R2]; LDGSTS.E [R1], [R2]"
+    assert compile.global_loads(sass) == ["LDG 128"]
+    assert compile.global_loads("LDGSTS.E.BYPASS.LTC128B.128 [R1]; LDG.E") == ["LDGSTS 128"]
+    assert compile.global_loads("LDG.E.LTC128B R1, [R2]") == ["LDG 32"]
+    assert compile.global_loads("UTMALDG.2D [UR8], [UR4]; LDG.E.128") == ["TMA"]
+    assert compile.global_loads("STG.E.128 [R2], R4") == []
+
+
+@pytest.mark.parametrize(
+    ("count", "wanted", "indices"),
+    [(9, None, [*range(9)]), (2, 5, [0, 1]), (9, 3, [0, 4, 8]), (9, 1, [0]), (0, 3, [])],
+)
+def test_a_part_of_the_builds_is_spread(count, wanted, indices):
+    assert compile._spread(count, wanted) == indices
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--arch", "sm_75"], "argument --arch: invalid choice: 'sm_75'"),
+        (["--arch"], "argument --arch: expected at least one argument"),
+        (["--fast"], "unrecognized arguments: --fast"),
+    ],
+)
+def test_unknown_arguments_are_refused_in_one_line(capsys, arguments, message):
+    with pytest.raises(SystemExit) as stopped:
+        main(["compile", *arguments])
+    assert stopped.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert message in line
+
+
+def test_a_file_that_cannot_be_written_is_refused_before_anything_is_built(capsys, tmp_path):
+    assert main(["compile", "--json", str(tmp_path / "missing" / "file.json")]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert str(tmp_path / "missing") in line
+
+
+def test_help_needs_neither_torch_nor_triton():
+    code = (
+        "import sys\nfrom harness.__main__ import main\ntry: main(['compile', '--help'])\n"
+        "finally: print([m for m in ('torch', 'triton', 'rich') if m in sys.modules])"
+    )
+    assert python(code).stdout.endswith("[]\n")
