@@ -1,4 +1,4 @@
-"""python -m harness report | doctor. Imports nothing heavy before it knows what is asked."""
+"""python -m harness report | compile | doctor. Imports nothing heavy before it must."""
 
 from __future__ import annotations
 
@@ -6,13 +6,26 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NoReturn
+
+from harness.compile import ARCHITECTURES
 
 RESULTS = Path("results")
 
 
+class _Parser(argparse.ArgumentParser):
+    """Refuses in one line, as the commands do."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message}; --help tells more\n")
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; the exit status: 0 done, 2 bad input, in one line on stderr."""
-    parser = argparse.ArgumentParser(
+    """Run one command.
+
+    The exit status: 0 done, 1 a kernel fails to compile well, 2 bad input, in one line on stderr.
+    """
+    parser = _Parser(
         prog="python -m harness",
         description="Measuring is done by: pytest --benchmark-only (options: pytest --help, "
         "under flopwise). These commands tell what was measured, and what can be.",
@@ -25,9 +38,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     report.add_argument(
         "--results", type=Path, default=RESULTS, metavar="DIR", help="default: %(default)s"
     )
+    machine = commands.add_parser(
+        "compile", help="build every kernel with no GPU; registers, spills, shared memory"
+    )
+    machine.add_argument(
+        "--arch", nargs="+", choices=ARCHITECTURES, default=ARCHITECTURES, help="default: all"
+    )
+    machine.add_argument("--json", type=Path, metavar="FILE", help="write the figures here too")
     commands.add_parser("doctor", help="what this machine can and cannot measure, and why")
     chosen = parser.parse_args(arguments)
-    return _doctor() if chosen.command == "doctor" else _report(chosen.results, chosen.run)
+    if chosen.command == "doctor":
+        return _doctor()
+    if chosen.command == "compile":
+        return _compile(chosen.arch, chosen.json)
+    return _report(chosen.results, chosen.run)
 
 
 def _report(results: Path, wanted: str) -> int:
@@ -46,6 +70,17 @@ def _report(results: Path, wanted: str) -> int:
         print(problem, file=sys.stderr)
     print(path)
     return 0
+
+
+def _compile(architectures: Sequence[str], json_file: Path | None) -> int:
+    from harness import compile
+
+    try:
+        return compile.run([*dict.fromkeys(architectures)], json_file)
+    except ModuleNotFoundError as error:
+        return _refuse(f"cannot compile: {error.name} is not installed")
+    except OSError as error:
+        return _refuse(f"cannot write {json_file}: {error.strerror or error}")
 
 
 def _doctor() -> int:

@@ -17,8 +17,8 @@ import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -87,10 +87,7 @@ def run(
     """
     if json_file is not None and not json_file.parent.is_dir():
         raise FileNotFoundError(f"no folder {json_file.parent}")
-    entries = sorted(
-        compile_all(architectures, per_kernel),
-        key=lambda e: (ARCHITECTURES.index(e.architecture), kernels.NAMES.index(e.kernel)),
-    )
+    entries = compile_all(architectures, per_kernel)
     if json_file is not None:
         json_file.write_text(json.dumps([asdict(entry) for entry in entries], indent=1) + "\n")
     print(table(entries))
@@ -102,8 +99,8 @@ def run(
     return 1 if wrong else 0
 
 
-def compile_all(architectures: Sequence[str], per_kernel: int | None = None) -> Iterator[Entry]:
-    """Entries as they are built, side by side on the usable cores; the time left on stderr."""
+def compile_all(architectures: Sequence[str], per_kernel: int | None = None) -> list[Entry]:
+    """Builds side by side on the usable cores, and shows on stderr how long it still takes."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
@@ -124,7 +121,7 @@ def compile_all(architectures: Sequence[str], per_kernel: int | None = None) -> 
     ):
         pairs = [(name, sm) for sm in architectures for name in kernels.NAMES]
         counts = pool.map(_count, *zip(*pairs, strict=True))
-        tasks: list[Future[Entry]] = [
+        tasks = [
             pool.submit(_compile, name, sm, index)
             for (name, sm), count in zip(pairs, counts, strict=True)
             for index in _spread(count, per_kernel)
@@ -134,9 +131,9 @@ def compile_all(architectures: Sequence[str], per_kernel: int | None = None) -> 
             for task in as_completed(tasks):
                 entry = task.result()
                 progress.update(bar, advance=1, description=f"{entry.architecture} {entry.kernel}")
-                yield entry
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
+        return [task.result() for task in tasks]
 
 
 def _usable_cores() -> int:
@@ -266,7 +263,7 @@ def _problems(entry: Entry, matrix_required: bool) -> list[str]:
 def table(entries: Sequence[Entry]) -> str:
     """The entries as text, a line each under a heading."""
     heading = ("", "kernel", "configuration", "dtype", "regs", "spilled", "shared", "limit")
-    rows = [(*heading, "matrix", "loads")]
+    rows: list[tuple[str, ...]] = [(*heading, "matrix", "loads")]
     for entry in entries:
         figures = (entry.registers, entry.spilled_bytes, entry.shared_bytes, entry.limit_bytes)
         rows.append(

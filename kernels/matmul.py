@@ -14,7 +14,7 @@ spills, shared memory).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import torch
@@ -23,7 +23,7 @@ import triton.language as tl
 from torch import Tensor
 
 from kernels import _launch
-from kernels.spec import FORWARD, FORWARD_BACKWARD, Case, Cost, Operation
+from kernels.spec import FORWARD, FORWARD_BACKWARD, Build, Case, Cost, Operation
 
 
 def reference(a: Tensor, b: Tensor) -> Tensor:
@@ -102,7 +102,7 @@ _SM_80 = {
     ("half", "skinny"): Config(16, 32, 128, 4, 6),
     ("tf32", "large"): Config(128, 128, 32, 8, 4),
     ("tf32", "ragged"): Config(128, 64, 32, 8, 3),
-    ("tf32", "small"): Config(64, 64, 32, 4, 4),
+    ("tf32", "small"): Config(64, 64, 32, 4, 3),
     ("tf32", "skinny"): Config(16, 32, 64, 4, 6),
     ("ieee", "large"): Config(128, 128, 16, 8, 4),
     ("ieee", "ragged"): Config(64, 128, 16, 8, 3),
@@ -111,7 +111,13 @@ _SM_80 = {
 }
 CONFIGS = {
     "sm_80": _SM_80,
-    "sm_90": _SM_80 | {("half", "large"): Config(128, 256, 64, 8, 3)},
+    "sm_90": _SM_80
+    | {
+        ("half", "large"): Config(128, 256, 64, 8, 3),
+        # These two spill on sm_100 with the tiles of sm_80.
+        ("tf32", "ragged"): Config(64, 128, 32, 8, 3),
+        ("tf32", "small"): Config(64, 64, 32, 8, 4),
+    },
 }
 
 
@@ -293,4 +299,53 @@ PROVIDERS: dict[str, Callable[[], Callable[..., Tensor]]] = {
     "torch.compile": lambda: torch.compile(torch.matmul, dynamic=False),
 }
 
-OPERATION = Operation("matmul", reference, magnitude, inputs, cost, CASES, PROVIDERS)
+# The strides that are 1: of c = a b, and of its gradients dc b^T and a^T dc.
+_LAYOUTS = {
+    "nn": ("stride_ak", "stride_bn", "stride_cn"),
+    "nt": ("stride_ak", "stride_bk", "stride_cn"),
+    "tn": ("stride_am", "stride_bn", "stride_cn"),
+}
+_TRITON_TYPE = {"bfloat16": "bf16", "float16": "fp16", "float32": "fp32"}
+# Configurations of an architecture that has none of its own; see _launch.architecture.
+_FAMILY = {"sm_80": "sm_80", "sm_90": "sm_90", "sm_100": "sm_90", "sm_120": "sm_80"}
+
+
+def builds(architecture: str) -> list[Build]:
+    """Every configuration launched on the architecture, for contiguous operands of each layout."""
+    return [*_builds(architecture)]
+
+
+def _builds(architecture: str) -> Iterator[Build]:
+    for (arithmetic, shape), tile in CONFIGS[_FAMILY[architecture]].items():
+        for dtype in ("bfloat16", "float16") if arithmetic == "half" else ("float32",):
+            for layout, ones in _LAYOUTS.items():
+                yield _build(arithmetic, shape, tile, dtype, layout, ones)
+
+
+def _build(arithmetic, shape, tile, dtype, layout, ones):
+    constants = {
+        "PRECISION": "tf32" if arithmetic == "tf32" else "ieee",
+        **{name: 1 for name in ones},
+        **{name: value for name, value in tile._asdict().items() if name.isupper()},
+    }
+    types = {
+        name: f"*{_TRITON_TYPE[dtype]}" if name.endswith("_ptr") else "i32"
+        for name in _matmul_kernel.arg_names
+        if name not in constants
+    }
+    # torch aligns memory to 16 bytes; sizes and strides are multiples of 16 unless ragged.
+    aligned = tuple(name for name in types if shape != "ragged" or name.endswith("_ptr"))
+    return Build(
+        _matmul_kernel,
+        f"{arithmetic} {shape} {layout}",
+        dtype,
+        types,
+        constants,
+        aligned,
+        tile.num_warps,
+        tile.num_stages,
+        matrix=arithmetic != "ieee" and tile.BLOCK_M >= 64,
+    )
+
+
+OPERATION = Operation("matmul", reference, magnitude, inputs, cost, CASES, PROVIDERS, builds=builds)

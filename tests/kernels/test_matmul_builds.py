@@ -1,59 +1,34 @@
-"""Every shipped configuration becomes machine code that fits its architecture, with no GPU."""
+"""What kernels/matmul.py declares to be built is what it launches, in each configuration."""
 
-import json
-import os
-import subprocess
-import sys
-from pathlib import Path
+import importlib
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
-# Bytes a block may have. "sm_80" stands for 8.6, 8.9 and 12.x too, which have the least.
-SHARED = {"sm_80": 101_376, "sm_90": 232_448}
-MATRIX_INSTRUCTION = {"sm_80": "mma.sync", "sm_90": "wgmma.mma_async"}
+from harness.compile import ARCHITECTURES
+
+module = importlib.import_module("kernels.matmul")
+DTYPES = {"half": {"bfloat16", "float16"}, "tf32": {"float32"}, "ieee": {"float32"}}
 
 
-@pytest.fixture(scope="module")
-def builds():
-    """architecture -> what its builds reported; the architectures compile side by side."""
-    environment = {k: v for k, v in os.environ.items() if k != "TRITON_INTERPRET"}
-    environment["PYTHONPATH"] = str(ROOT)
-    script = Path(__file__).with_name("builds.py")
-    running = {
-        architecture: subprocess.Popen(
-            [sys.executable, str(script), architecture],
-            env=environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for architecture in SHARED
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_every_configuration_in_every_dtype_and_layout(architecture):
+    builds = module.OPERATION.builds(architecture)
+    configurations = module.CONFIGS[module._FAMILY[architecture]]
+    assert {(b.configuration, b.dtype) for b in builds} == {
+        (f"{arithmetic} {shape} {layout}", dtype)
+        for arithmetic, shape in configurations
+        for layout in ("nn", "nt", "tn")
+        for dtype in DTYPES[arithmetic]
     }
-    reports = {}
-    for architecture, process in running.items():
-        output, errors = process.communicate(timeout=300)
-        assert process.returncode == 0, errors
-        reports[architecture] = json.loads(output)
-    return reports
+    for build in builds:
+        tile = configurations[tuple(build.configuration.split()[:2])]
+        assert (build.num_warps, build.num_stages) == (tile.num_warps, tile.num_stages)
+        assert build.constants["BLOCK_N"] == tile.BLOCK_N
+        assert {*build.types} | {*build.constants} == {*build.kernel.arg_names}
+        assert {*build.aligned} <= {*build.types}
 
 
-@pytest.mark.parametrize("architecture", SHARED)
-def test_nothing_spills_and_shared_memory_fits(builds, architecture):
-    assert len(builds[architecture]) == 16  # 12 configurations, the 4 of half for two dtypes
-    for build in builds[architecture]:
-        assert build["spilled_bytes"] == 0, build
-        assert 0 < build["shared_bytes"] <= SHARED[architecture], build
-        assert 0 < build["registers"] <= 255, build
-
-
-@pytest.mark.parametrize("architecture", SHARED)
-def test_matrix_units_do_the_products(builds, architecture):
-    for build in builds[architecture]:
-        if build["configuration"].startswith("ieee"):
-            expected = []  # exact float32 has no matrix instruction
-        elif build["block_m"] < 64:
-            expected = ["mma.sync"]  # Hopper's own instruction takes 64 rows at least
-        else:
-            expected = [MATRIX_INSTRUCTION[architecture]]
-        assert build["matrix_instructions"] == expected, build
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_only_exact_float32_and_few_rows_may_do_without_matrix_units(architecture):
+    for build in module.OPERATION.builds(architecture):
+        assert build.matrix != ("ieee" in build.configuration or "skinny" in build.configuration)
