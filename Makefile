@@ -10,7 +10,7 @@ READY := .venv/.ready
 
 help:
 	@echo "make study    measure in the quick preset, write results/<machine>/<run>/report.html"
-	@echo "make test     run every test; needs no GPU"
+	@echo "make test     run the tests; needs no GPU"
 	@echo "make report   write the newest run's report again"
 	@echo "make lint     ruff and mypy"
 	@echo "make clean    remove .venv and caches; results stay"
@@ -20,8 +20,9 @@ study: $(READY)
 	@$(PY) -m pytest --benchmark-only $(ARGS); status=$$?; \
 	if [ $$status -le 2 ]; then $(PY) -m harness report || exit $$?; fi; exit $$status
 
+# The slow ones (pytest -m slow) take minutes more; .ci/run has them.
 test: $(READY)
-	$(PY) -m pytest $(ARGS)
+	$(PY) -m pytest -m "not slow" $(ARGS)
 
 report: $(READY)
 	@$(PY) -m harness report
