@@ -1,0 +1,115 @@
+"""The row kernels of cross-entropy as a compiler can build them with no GPU."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from kernels._cross_entropy_rows import (
+    CONFIGS,
+    REDUCE_BLOCK,
+    WIDE,
+    Config,
+    _gradients_kernel,
+    _losses_kernel,
+    _reduce_kernel,
+)
+from kernels.spec import Build
+
+POINTERS = {"float32": "*fp32", "float16": "*fp16", "bfloat16": "*bf16"}
+
+
+def builds(upstream: str, biased: bool = False) -> Iterator[Build]:
+    """Every configuration, for contiguous rows: without options, and with all of them.
+
+    Args:
+        upstream: where the gradient of the losses comes from: "scalar", or "one" for no gradient.
+        biased: whether a bias of the logits is one of the options.
+    """
+    for dtype in POINTERS:
+        for options in (False, True):
+            yield _reduce(dtype, options)
+            tiles = CONFIGS if options else (*CONFIGS, WIDE)
+            for tile in tiles:
+                yield _losses(tile, dtype, options, biased, ragged=False)
+            for tile in CONFIGS:
+                yield _gradients(tile, dtype, options, biased, upstream, ragged=False)
+            yield _losses(CONFIGS[-1], dtype, options, biased, ragged=True)
+            yield _gradients(CONFIGS[-1], dtype, options, biased, upstream, ragged=True)
+
+
+def _reduce(dtype: str, weighted: bool) -> Build:
+    pointers = {
+        "loss_ptr": "*fp32",
+        "target_ptr": "*i64",
+        "weight_ptr": POINTERS[dtype],
+        "out_ptr": POINTERS[dtype],
+        "denominator_ptr": "*fp32",
+    }
+    return Build(
+        _reduce_kernel,
+        f"{REDUCE_BLOCK}{' weighted' if weighted else ''}",
+        dtype,
+        {**pointers, "rows": "i32", "classes": "i32", "ignore_index": "i32"},
+        {"MEAN": True, "WEIGHTED": weighted, "BLOCK": REDUCE_BLOCK},
+        tuple(pointers),
+        num_warps=4,
+        num_stages=3,
+    )
+
+
+def _losses(tile: Config, dtype: str, options: bool, biased: bool, ragged: bool) -> Build:
+    return _by_row(_losses_kernel, {"loss_ptr": "*fp32"}, {}, tile, dtype, options, biased, ragged)
+
+
+def _gradients(
+    tile: Config, dtype: str, options: bool, biased: bool, upstream: str, ragged: bool
+) -> Build:
+    pointer = POINTERS[dtype]
+    pointers = {"grad_ptr": pointer, "denominator_ptr": "*fp32", "out_ptr": pointer}
+    constants = {"UPSTREAM": upstream, "stride_grad": 0}
+    return _by_row(_gradients_kernel, pointers, constants, tile, dtype, options, biased, ragged)
+
+
+def _by_row(
+    kernel: object,
+    pointers: dict[str, str],
+    constants: dict[str, object],
+    tile: Config,
+    dtype: str,
+    options: bool,
+    biased: bool,
+    ragged: bool,
+) -> Build:
+    """A build of either row kernel; ragged: its rows do not start on 16 bytes."""
+    pointer = POINTERS[dtype]
+    pointers = {
+        **pointers,
+        "input_ptr": pointer,
+        "target_ptr": "*i64",
+        "weight_ptr": pointer,
+        "bias_ptr": pointer,
+        "statistics_ptr": "*fp32",
+    }
+    numbers = {"rows": "i32", "classes": "i32", "stride_row": "i32", "ignore_index": "i32"}
+    constants = {
+        **constants,
+        "stride_class": 1,
+        "WEIGHTED": options,
+        "SMOOTHED": options,
+        "BIASED": options and biased,
+        "BLOCK_R": tile.BLOCK_R,
+        "BLOCK_C": tile.BLOCK_C,
+    }
+    words = f"{tile.BLOCK_R}x{tile.BLOCK_C}"
+    words += " all options" if options else ""
+    words += " ragged" if ragged else ""
+    return Build(
+        kernel,
+        words,
+        dtype,
+        {**pointers, **numbers, "keep": "fp32", "share": "fp32"},
+        constants,
+        (*pointers, *(() if ragged else ("classes", "stride_row"))),
+        tile.num_warps,
+        num_stages=3,
+    )

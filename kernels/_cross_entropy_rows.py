@@ -1,0 +1,301 @@
+"""Cross-entropy row by row, and its gradient: what both cross-entropy operations launch.
+
+Everything is float32 in registers, whatever the dtype of the logits x. Forward keeps three numbers
+a row, from which backward has every gradient with one more look at the logits:
+
+    maximum  m = max_c x_c
+    total    s = sum_c exp(x_c - m)
+    mass     W = sum_c q_c, what the target distribution q sums to: (1 - e) w_t + e/C sum_c w_c
+
+    loss     sum_c q_c (m - x_c + log s)
+    gradient g (W exp(x_c - m) / s - q_c)
+
+with q_c = (1 - e) w_t [c = t] + e/C w_c for target t, class weights w and label smoothing e. Never
+x - log-sum-exp: where |x| is large, that rounds away what x - m keeps.
+
+An ignored row has W = 0, a row whose target lies outside the classes W = NaN. A row with no finite
+largest logit has s = NaN, as torch's softmax has.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import triton
+import triton.language as tl
+from torch import Tensor
+
+from kernels import _launch
+from kernels._cross_entropy_loss import Loss
+
+
+@triton.jit
+def _losses_kernel(
+    input_ptr, target_ptr, weight_ptr, bias_ptr, loss_ptr, statistics_ptr,
+    rows, classes, stride_row, stride_class, ignore_index, keep, share,
+    WEIGHTED: tl.constexpr, SMOOTHED: tl.constexpr, BIASED: tl.constexpr,
+    BLOCK_R: tl.constexpr, BLOCK_C: tl.constexpr,
+):  # fmt: skip
+    """One program: the losses and statistics of BLOCK_R rows, along all classes."""
+    LOG2_E: tl.constexpr = 1.4426950408889634
+    row = tl.program_id(0).to(tl.int64) * BLOCK_R + tl.arange(0, BLOCK_R)  # [BLOCK_R]
+    in_rows = row < rows
+    target = tl.load(target_ptr + row, mask=in_rows, other=ignore_index)  # [BLOCK_R]
+    counted = target != ignore_index
+    inside = counted & (target >= 0) & (target < classes)
+    row_ptrs = input_ptr + row * stride_row  # [BLOCK_R] of 64 bits: rows x columns passes 2^31
+
+    maximum = tl.full((BLOCK_R,), float("-inf"), dtype=tl.float32)
+    shift = tl.zeros((BLOCK_R,), dtype=tl.float32)  # maximum, or 0 while that is -inf
+    total = tl.zeros((BLOCK_R,), dtype=tl.float32)
+    gap = tl.zeros((BLOCK_R,), dtype=tl.float32)  # sum of w_c (shift - x_c)
+    seen = tl.zeros((BLOCK_R,), dtype=tl.float32)  # sum of w_c
+    for tile in range((classes - 1) // BLOCK_C + 1):
+        column = tl.cast(tile, tl.int64) * BLOCK_C + tl.arange(0, BLOCK_C)  # [BLOCK_C]
+        in_columns = column < classes
+        mask = in_rows[:, None] & in_columns[None, :]  # [BLOCK_R, BLOCK_C]
+        x_ptrs = row_ptrs[:, None] + column[None, :] * stride_class
+        x = tl.load(x_ptrs, mask=mask, other=float("-inf")).to(tl.float32)
+        if BIASED:
+            bias = tl.load(bias_ptr + column, mask=in_columns, other=0.0)
+            x += bias.to(tl.float32)[None, :]
+        previous, previous_shift = maximum, shift
+        maximum = tl.maximum(previous, tl.max(x, axis=1))
+        shift = tl.where(maximum == float("-inf"), 0.0, maximum)  # -inf - -inf would be NaN
+        e = tl.exp2((x - shift[:, None]) * LOG2_E)
+        total = total * tl.exp2((previous - shift) * LOG2_E) + tl.sum(e, axis=1)
+        if SMOOTHED:
+            below = shift[:, None] - x
+            w = tl.where(in_columns, 1.0, 0.0)
+            if WEIGHTED:
+                w = tl.load(weight_ptr + column, mask=in_columns, other=0.0).to(tl.float32)
+                below *= w[None, :]
+            gap += seen * (shift - previous_shift) + tl.sum(tl.where(mask, below, 0.0), axis=1)
+            seen += tl.sum(w, axis=0)
+
+    total = tl.where(maximum == float("-inf"), float("nan"), total)
+    x = tl.load(row_ptrs + target * stride_class, mask=inside, other=0.0).to(tl.float32)
+    if BIASED:
+        x += tl.load(bias_ptr + target, mask=inside, other=0.0).to(tl.float32)
+    w = tl.full((BLOCK_R,), 1.0, dtype=tl.float32)
+    if WEIGHTED:
+        w = tl.load(weight_ptr + target, mask=inside, other=0.0).to(tl.float32)
+    mass = keep * w
+    loss = mass * (maximum - x + tl.log(total))
+    if SMOOTHED:
+        mass += share * seen
+        loss += share * (gap + seen * tl.log(total))
+    outside = tl.where(counted, float("nan"), 0.0)
+    loss = tl.where(inside, loss, outside)
+    mass = tl.where(inside, mass, outside)
+    tl.store(loss_ptr + row, loss.to(loss_ptr.dtype.element_ty), mask=in_rows)
+    tl.store(statistics_ptr + row, maximum, mask=in_rows)
+    tl.store(statistics_ptr + rows + row, total, mask=in_rows)
+    tl.store(statistics_ptr + rows + rows + row, mass, mask=in_rows)
+
+
+@triton.jit
+def _reduce_kernel(
+    loss_ptr, target_ptr, weight_ptr, out_ptr, denominator_ptr, rows, classes, ignore_index,
+    MEAN: tl.constexpr, WEIGHTED: tl.constexpr, BLOCK: tl.constexpr,
+):  # fmt: skip
+    """The only program: sums the losses in a fixed order and divides by the weights counted."""
+    loss = tl.zeros((BLOCK,), dtype=tl.float32)
+    counted = tl.zeros((BLOCK,), dtype=tl.float32)
+    weights = tl.zeros((BLOCK,), dtype=tl.float32)
+    for tile in range((rows - 1) // BLOCK + 1):
+        row = tl.cast(tile, tl.int64) * BLOCK + tl.arange(0, BLOCK)  # [BLOCK]
+        in_rows = row < rows
+        loss += tl.load(loss_ptr + row, mask=in_rows, other=0.0)
+        if MEAN:
+            target = tl.load(target_ptr + row, mask=in_rows, other=ignore_index)
+            inside = (target != ignore_index) & (target >= 0) & (target < classes)
+            counted += tl.where(inside, 1.0, 0.0)
+            if WEIGHTED:
+                weights += tl.load(weight_ptr + target, mask=inside, other=0.0).to(tl.float32)
+    result = tl.sum(loss, axis=0)
+    denominator = 1.0
+    if MEAN:
+        count = tl.sum(counted, axis=0)
+        divisor = tl.sum(weights, axis=0) if WEIGHTED else count
+        result = result / divisor
+        # With nothing counted the mean is 0 / 0, yet every gradient is 0, as torch's.
+        denominator = tl.where(count == 0.0, float("inf"), divisor)
+    tl.store(out_ptr, result.to(out_ptr.dtype.element_ty))
+    tl.store(denominator_ptr, denominator)
+
+
+@triton.jit
+def _gradients_kernel(
+    input_ptr, target_ptr, weight_ptr, bias_ptr, statistics_ptr, grad_ptr, denominator_ptr, out_ptr,
+    rows, classes, stride_row, stride_class, stride_grad, ignore_index, keep, share,
+    UPSTREAM: tl.constexpr, WEIGHTED: tl.constexpr, SMOOTHED: tl.constexpr,
+    BIASED: tl.constexpr, BLOCK_R: tl.constexpr, BLOCK_C: tl.constexpr,
+):  # fmt: skip
+    """One program: one [BLOCK_R, BLOCK_C] tile of the gradient; out may be the input itself."""
+    LOG2_E: tl.constexpr = 1.4426950408889634
+    tiles = (classes - 1) // BLOCK_C + 1
+    tile = tl.program_id(0) % tiles
+    row = (tl.program_id(0) // tiles).to(tl.int64) * BLOCK_R + tl.arange(0, BLOCK_R)  # [BLOCK_R]
+    column = tile.to(tl.int64) * BLOCK_C + tl.arange(0, BLOCK_C)  # [BLOCK_C]
+    in_rows = row < rows
+    in_columns = column < classes
+    target = tl.load(target_ptr + row, mask=in_rows, other=ignore_index)
+    counted = target != ignore_index
+    inside = counted & (target >= 0) & (target < classes)
+    maximum = tl.load(statistics_ptr + row, mask=in_rows, other=0.0)
+    total = tl.load(statistics_ptr + rows + row, mask=in_rows, other=1.0)
+    mass = tl.load(statistics_ptr + rows + rows + row, mask=in_rows, other=0.0)
+    if UPSTREAM == "rows":
+        grad = tl.load(grad_ptr + row * stride_grad, mask=in_rows, other=0.0).to(tl.float32)
+    elif UPSTREAM == "scalar":
+        grad = tl.load(grad_ptr).to(tl.float32) / tl.load(denominator_ptr)
+        grad = tl.full((BLOCK_R,), 1.0, dtype=tl.float32) * grad
+    else:
+        grad = tl.full((BLOCK_R,), 1.0, dtype=tl.float32)
+
+    # Ignored rows are not read. [BLOCK_R, BLOCK_C] from here.
+    x_ptrs = input_ptr + row[:, None] * stride_row + column[None, :] * stride_class
+    x = tl.load(x_ptrs, mask=counted[:, None] & in_columns[None, :], other=0.0).to(tl.float32)
+    if BIASED:
+        x += tl.load(bias_ptr + column, mask=in_columns, other=0.0).to(tl.float32)[None, :]
+    w = tl.full((BLOCK_R,), 1.0, dtype=tl.float32)
+    if WEIGHTED:
+        w = tl.load(weight_ptr + target, mask=inside, other=0.0).to(tl.float32)
+    q = tl.where(column[None, :] == target[:, None], (keep * w)[:, None], 0.0)
+    if SMOOTHED:
+        if WEIGHTED:
+            w = tl.load(weight_ptr + column, mask=in_columns, other=0.0).to(tl.float32)
+            q += share * w[None, :]
+        else:
+            q += share
+    p = tl.exp2((x - maximum[:, None]) * LOG2_E) * (1.0 / total)[:, None]
+    out = grad[:, None] * (mass[:, None] * p - q)
+    # 0 for an ignored row, but NaN where its logits have no softmax: torch's 0 times NaN.
+    out = tl.where(counted[:, None], out, (total * 0.0)[:, None])
+    out_ptrs = out_ptr + row[:, None] * classes + column[None, :]
+    mask = in_rows[:, None] & in_columns[None, :]
+    tl.store(out_ptrs, out.to(out_ptr.dtype.element_ty), mask=mask)
+
+
+class Config(NamedTuple):
+    """Rows and classes that a program holds at once, and its warps."""
+
+    BLOCK_R: int
+    BLOCK_C: int
+    num_warps: int
+
+
+# The first whose BLOCK_C holds all classes, else the last.
+CONFIGS = (Config(16, 128, 4), Config(4, 1024, 8), Config(1, 4096, 8))
+# For the losses of longer rows: more loads in flight, where registers allow.
+WIDE = Config(1, 16384, 16)
+REDUCE_BLOCK = 1024
+
+
+def config(classes: int) -> Config:
+    """The configuration for rows of so many classes."""
+    return next((c for c in CONFIGS if classes <= c.BLOCK_C), CONFIGS[-1])
+
+
+def losses_config(input: Tensor, loss: Loss) -> Config:
+    """The configuration for the losses: WIDE where it does not spill."""
+    plain = loss.weight is None and loss.bias is None and not loss.smoothing
+    # Rows that start on 16 bytes are read 16 bytes at a time, others need more registers.
+    whole = input.stride(1) == 1 and input.stride(0) * input.element_size() % 16 == 0
+    wide = plain and whole and input.shape[1] > CONFIGS[-1].BLOCK_C
+    return WIDE if wide else config(input.shape[1])
+
+
+def losses(input: Tensor, loss: Loss, out: Tensor, statistics: Tensor) -> None:
+    """Writes the rows' losses into out [rows] and what backward needs into statistics [3, rows].
+
+    Args:
+        input: [rows, classes] logits, any strides.
+        loss: the rest of it.
+        out, statistics: contiguous; statistics is float32.
+    """
+    rows, classes = input.shape
+    if rows == 0:
+        return
+    tile = losses_config(input, loss)
+    with _launch.device_of(input):
+        _losses_kernel[(triton.cdiv(rows, tile.BLOCK_R),)](
+            input_ptr=input,
+            loss_ptr=out,
+            statistics_ptr=statistics,
+            rows=rows,
+            classes=classes,
+            stride_row=input.stride(0),
+            stride_class=input.stride(1),
+            **loss.arguments(classes),
+            **tile._asdict(),
+        )
+
+
+def reduce(
+    losses: Tensor, loss: Loss, classes: int, mean: bool, out: Tensor, denominator: Tensor
+) -> None:
+    """Writes the sum or mean of the losses into out [] and what divided it into denominator [1].
+
+    Args:
+        losses: [rows] float32.
+        loss, classes: what the losses were computed with.
+        mean: whether to divide by the weights of the rows counted.
+        out, denominator: written; denominator is float32.
+    """
+    with _launch.device_of(losses):
+        _reduce_kernel[(1,)](
+            losses,
+            loss.target,
+            losses if loss.weight is None else loss.weight,
+            out,
+            denominator,
+            losses.shape[0],
+            classes,
+            loss.ignore_index,
+            MEAN=mean,
+            WEIGHTED=loss.weight is not None,
+            BLOCK=REDUCE_BLOCK,
+            num_warps=4,
+        )
+
+
+def gradients(
+    input: Tensor,
+    loss: Loss,
+    statistics: Tensor,
+    out: Tensor,
+    grad: Tensor | None = None,
+    denominator: Tensor | None = None,
+) -> None:
+    """Writes the gradient of the logits into out [rows, classes], which may be the input.
+
+    Args:
+        input, loss, statistics: as `losses` had and left them.
+        out: contiguous.
+        grad: the gradient of the rows' losses, [rows], or of their reduction, []; None for 1.
+        denominator: what `reduce` left, for a grad of the reduction.
+    """
+    rows, classes = input.shape
+    if out.numel() == 0:
+        return
+    upstream = "one" if grad is None else "rows" if grad.dim() else "scalar"
+    tile = config(classes)
+    programs = triton.cdiv(rows, tile.BLOCK_R) * triton.cdiv(classes, tile.BLOCK_C)
+    with _launch.device_of(input):
+        _gradients_kernel[(programs,)](
+            input_ptr=input,
+            statistics_ptr=statistics,
+            grad_ptr=statistics if grad is None else grad,
+            denominator_ptr=statistics if denominator is None else denominator,
+            out_ptr=out,
+            rows=rows,
+            classes=classes,
+            stride_row=input.stride(0),
+            stride_class=input.stride(1),
+            stride_grad=grad.stride(0) if upstream == "rows" and grad is not None else 0,
+            UPSTREAM=upstream,
+            **loss.arguments(classes),
+            **tile._asdict(),
+        )
