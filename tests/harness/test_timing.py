@@ -110,16 +110,13 @@ def test_it_stops_at_the_deadline_with_a_block_of_each():
         assert (one.low, one.high) == (-math.inf, math.inf)
 
 
-def test_noise_that_does_not_narrow_is_a_plateau():
-    # two speeds in stretches of many samples: more of them bound the median no better
-    start = time.perf_counter()
-
-    def moody():
-        slow = int((time.perf_counter() - start) / 0.1) % 2
-        spin(2e-3 if slow else 1e-3)()
-
-    limits = Limits(half_width=0.001, min_sampled_s=0.0, max_samples=10**6, max_s=20)
-    assert measure({"moody": moody}, limits=limits)["moody"].stop_reason == timing.PLATEAU
+def test_an_interval_that_does_not_narrow_is_a_plateau(monkeypatch):
+    # as on a machine with two speeds: more samples bound the median no better
+    monkeypatch.setattr(timing, "median_interval", lambda samples, confidence: (0.9e-3, 1.1e-3))
+    limits = Limits(min_sampled_s=0.0, max_samples=10**6, max_s=60, warmup_s=0.01)
+    found = measure({"spin": spin(1e-3)}, limits=limits)["spin"]
+    assert found.stop_reason == timing.PLATEAU
+    assert 60 <= len(found.samples) < 90  # the first look that has twice the samples of another
 
 
 def test_a_provider_that_raises_is_named_and_the_others_are_measured():
