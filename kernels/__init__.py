@@ -24,10 +24,11 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from kernels.bias_activation import bias_activation as bias_activation
     from kernels.matmul import matmul as matmul
     from kernels.spec import Operation
 
-NAMES = ("matmul",)
+NAMES = ("matmul", "bias_activation")
 
 
 def load(name: str) -> Operation:
