@@ -26,6 +26,8 @@ WORKLOAD = Workload(
     target=Target("mean absolute error", 0.5),
     flops=Flops(20, 20),
     optimizer=torch.optim.SGD,
+    batch_size=32,
+    max_steps=100,
 )
 '''
 
