@@ -8,6 +8,12 @@ import kernels
 from harness.subjects import of_operation
 
 
+def marks(case, provider):
+    """Tuning for minutes, before it is timed, is not for a first look."""
+    quick = "quick" in case.presets and "max-autotune" not in provider
+    return [pytest.mark.devices(*case.devices), *([] if quick else [pytest.mark.preset("full")])]
+
+
 def cases():
     """One case of each kernel after the other, so that a short budget has all kernels."""
     operations = [kernels.load(name) for name in kernels.NAMES]
@@ -17,10 +23,7 @@ def cases():
             operation.name,
             case.name,
             provider,
-            marks=[
-                pytest.mark.devices(*case.devices),
-                *([] if "quick" in case.presets else [pytest.mark.preset("full")]),
-            ],
+            marks=marks(case, provider),
             id=f"{operation.name}-{case.name}-{provider}",
         )
         for row in rows
