@@ -89,9 +89,9 @@ def _losses_kernel(
     loss = tl.where(inside, loss, outside)
     mass = tl.where(inside, mass, outside)
     tl.store(loss_ptr + row, loss.to(loss_ptr.dtype.element_ty), mask=in_rows)
-    tl.store(statistics_ptr + row, maximum, mask=in_rows)
-    tl.store(statistics_ptr + rows + row, total, mask=in_rows)
-    tl.store(statistics_ptr + rows + rows + row, mass, mask=in_rows)
+    tl.store(statistics_ptr + row * 3, maximum, mask=in_rows)
+    tl.store(statistics_ptr + row * 3 + 1, total, mask=in_rows)
+    tl.store(statistics_ptr + row * 3 + 2, mass, mask=in_rows)
 
 
 @triton.jit
@@ -143,9 +143,9 @@ def _gradients_kernel(
     target = tl.load(target_ptr + row, mask=in_rows, other=ignore_index)
     counted = target != ignore_index
     inside = counted & (target >= 0) & (target < classes)
-    maximum = tl.load(statistics_ptr + row, mask=in_rows, other=0.0)
-    total = tl.load(statistics_ptr + rows + row, mask=in_rows, other=1.0)
-    mass = tl.load(statistics_ptr + rows + rows + row, mask=in_rows, other=0.0)
+    maximum = tl.load(statistics_ptr + row * 3, mask=in_rows, other=0.0)
+    total = tl.load(statistics_ptr + row * 3 + 1, mask=in_rows, other=1.0)
+    mass = tl.load(statistics_ptr + row * 3 + 2, mask=in_rows, other=0.0)
     if UPSTREAM == "rows":
         grad = tl.load(grad_ptr + row * stride_grad, mask=in_rows, other=0.0).to(tl.float32)
     elif UPSTREAM == "scalar":
@@ -187,7 +187,7 @@ class Config(NamedTuple):
 
 
 # The first whose BLOCK_C holds all classes, else the last.
-CONFIGS = (Config(16, 128, 4), Config(4, 1024, 8), Config(1, 4096, 8))
+CONFIGS = (Config(16, 128, 4), Config(2, 1024, 4), Config(1, 4096, 8))
 # For the losses of longer rows: more loads in flight, where registers allow.
 WIDE = Config(1, 16384, 16)
 REDUCE_BLOCK = 1024
@@ -208,7 +208,7 @@ def losses_config(input: Tensor, loss: Loss) -> Config:
 
 
 def losses(input: Tensor, loss: Loss, out: Tensor, statistics: Tensor) -> None:
-    """Writes the rows' losses into out [rows] and what backward needs into statistics [3, rows].
+    """Writes the rows' losses into out [rows] and what backward needs into statistics [rows, 3].
 
     Args:
         input: [rows, classes] logits, any strides.

@@ -68,25 +68,39 @@ def magnitude(
     reduction: str = "mean",
     label_smoothing: float = 0.0,
 ) -> Tensor:
-    """S of the loss, in float64: all that is added up, and the rounding of what goes into it.
+    """S of the loss, in float64: `sizes` as the loss weighs and reduces its classes."""
+    return weighed(sizes(input.double()), target, weight, ignore_index, reduction, label_smoothing)
 
-    For a row of q_c (m - x_c + log s): |q_c| times m - x_c, log s, and 1 + sum_j p_j (m - x_j),
-    which is how wrong log s is when each exponential is wrong by 1 + m - x_j units. Reduced as the
-    loss. Never negative; differentiable.
+
+def sizes(x: Tensor) -> Tensor:
+    """[rows, classes]: the scale of the rounding error of each m - x_c + log s.
+
+    Its terms, and 1 + sum_j p_j (m - x_j): how wrong log s is when each exponential is wrong by
+    1 + m - x_j units. Never negative; differentiable.
     """
-    x = input.double()
     below = x.amax(dim=1, keepdim=True) - x
     below = below.masked_fill(below.isinf(), 0.0)  # adds nothing: its exponential is 0
     e = below.neg().exp()
     total = e.sum(dim=1, keepdim=True)
-    size = below + total.log() + 1 + (e * below).sum(dim=1, keepdim=True) / total
+    return below + total.log() + 1 + (e * below).sum(dim=1, keepdim=True) / total
 
-    counted = (target != ignore_index) & (target >= 0) & (target < x.shape[1])
-    w = x.new_ones(x.shape[1]) if weight is None else weight.double().abs()
+
+def weighed(
+    sizes: Tensor,
+    target: Tensor,
+    weight: Tensor | None,
+    ignore_index: int,
+    reduction: str,
+    label_smoothing: float,
+) -> Tensor:
+    """sum_c |q_c| sizes_c of each row, reduced as the loss is; rows without a class count as 0."""
+    classes = sizes.shape[1]
+    counted = (target != ignore_index) & (target >= 0) & (target < classes)
+    w = sizes.new_ones(classes) if weight is None else weight.double().abs()
     at = target.where(counted, 0)
-    each = (1 - label_smoothing) * w[at] * size.gather(1, at[:, None])[:, 0]
+    each = (1 - label_smoothing) * w[at] * sizes.gather(1, at[:, None])[:, 0]
     if label_smoothing:
-        each = each + label_smoothing * (size @ w) / x.shape[1]
+        each = each + label_smoothing * (sizes @ w) / classes
     each = each.where(counted, 0.0)
     if reduction == "none":
         return each
@@ -178,7 +192,7 @@ def _empty(
 ) -> tuple[Tensor, Tensor, Tensor]:
     rows = input.shape[0]
     out = input.new_empty((rows,) if reduction == "none" else ())
-    statistics = input.new_empty((3, rows), dtype=torch.float32)
+    statistics = input.new_empty((rows, 3), dtype=torch.float32)
     denominator = statistics.new_empty(0 if reduction == "none" else 1)
     return out, statistics, denominator
 

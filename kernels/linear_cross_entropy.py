@@ -1,0 +1,397 @@
+"""Cross-entropy of linear(input, linear_weight), its logits never whole in memory.
+
+A chunk of tokens at a time: their logits into one buffer, in the input's dtype; losses; and where
+gradients will be asked for, the logits' gradient over the logits in that buffer, from which follow
+the tokens' rows of dinput and what they add to dweight (float32, kept through all chunks). The
+product is never made again: 6 flops a token, class and hidden number for forward and backward. The
+idea is that of Liger-Kernel (Hsu et al. 2024, arXiv 2410.10989), here with chunks by tokens alone,
+float32 accumulation, and the upstream gradient applied out of place, in backward, so that backward
+can be repeated. Gradients kept are those of the sum: dividing by the mean's denominator waits for
+the upstream gradient, or float16 would lose small ones before a loss scale reaches them.
+
+reduction="none" has an upstream gradient for each row, unknown in the forward pass, and rows of
+dweight cannot be scaled once they are summed: its backward makes the logits again, 8 flops instead
+of 6.
+
+Extra memory beyond inputs and gradients: CHUNK x classes logits, dweight and dbias in float32, and
+dinput once more. For 8192 x 4096 x 128256 in bfloat16: 0.49 + 1.96 + 0.06 = 2.51 GiB.
+
+Versions, in order of cleverness; none timed on a GPU yet:
+1. The logits through matmul's own product, losses and gradients by cross_entropy's kernels, two
+   reads and a write of the buffer, and dweight by a product that adds to what is there. This file.
+2. The last chunk's dweight left to backward, where its product could apply the upstream gradient
+   and write the final dtype at once: saves one pass over dweight in float32. Not written.
+3. Losses and gradients of a chunk in one kernel, a row read again from L2. Not written.
+
+Where it should lose: against the two operators apart where the logits fit into memory and there are
+few of them; the product's plain loads stay below the matrix units' peak on Hopper.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from kernels import _cross_entropy_builds, _launch
+from kernels import _cross_entropy_rows as by_row
+from kernels import _linear_cross_entropy_chunks as chunks
+from kernels._cross_entropy_loss import Loss, check_loss
+from kernels.spec import FORWARD, FORWARD_BACKWARD, Build, Case, Cost, Operation
+
+_cross_entropy = importlib.import_module("kernels.cross_entropy")  # the file, not its function
+
+
+def reference(
+    input: Tensor,
+    linear_weight: Tensor,
+    target: Tensor,
+    *,
+    linear_bias: Tensor | None = None,
+    weight: Tensor | None = None,
+    ignore_index: int = -100,
+    reduction: str = "mean",
+    label_smoothing: float = 0.0,
+) -> Tensor:
+    """torch's linear and then cross_entropy's reference, all logits in memory."""
+    logits = F.linear(input, linear_weight, linear_bias)
+    return _cross_entropy.reference(
+        logits, target, weight, ignore_index, reduction, label_smoothing
+    )
+
+
+def magnitude(
+    input: Tensor,
+    linear_weight: Tensor,
+    target: Tensor,
+    *,
+    linear_bias: Tensor | None = None,
+    weight: Tensor | None = None,
+    ignore_index: int = -100,
+    reduction: str = "mean",
+    label_smoothing: float = 0.0,
+) -> Tensor:
+    """S of the loss, in float64: cross_entropy's of the logits, and for each m - x_c + log s twice
+    the row's largest |input| |linear_weight|^T + |linear_bias|, by which logits are wrong."""
+    x, w = input.double(), linear_weight.double()
+    b = None if linear_bias is None else linear_bias.double()
+    wrong = F.linear(x.abs(), w.abs(), None if b is None else b.abs())
+    sizes = _cross_entropy.sizes(F.linear(x, w, b)) + 2 * wrong.amax(dim=1, keepdim=True)
+    options = (weight, ignore_index, reduction, label_smoothing)
+    return _cross_entropy.weighed(sizes, target, *options)
+
+
+def linear_cross_entropy(
+    input: Tensor,
+    linear_weight: Tensor,
+    target: Tensor,
+    *,
+    linear_bias: Tensor | None = None,
+    weight: Tensor | None = None,
+    ignore_index: int = -100,
+    reduction: str = "mean",
+    label_smoothing: float = 0.0,
+) -> Tensor:
+    """cross_entropy(linear(input, linear_weight, linear_bias), target, ...) in little memory.
+
+    Args:
+        input: [rows, hidden]; float32, float16 or bfloat16, any strides.
+        linear_weight: [classes, hidden]; input's dtype and device, as the next.
+        linear_bias: [classes] or None.
+        target, weight, ignore_index, reduction, label_smoothing: as in cross_entropy.
+
+    Returns:
+        [] or, for "none", [rows], in input's dtype. Logits are rounded to that dtype, as torch's
+        linear rounds them; the bias is added in float32.
+
+    Raises:
+        TypeError: an argument is not of these types or dtypes.
+        ValueError: a shape, device or option does not fit, or weight requires a gradient.
+        RuntimeError: CPU tensors outside Triton's interpreter, bfloat16 inside it, forward-mode
+            differentiation, vmap, or differentiating twice.
+    """
+    name = "linear_cross_entropy"
+    _launch.check_operand(name, "input", input, "[rows, hidden]")
+    _launch.check_operand(name, "linear_weight", linear_weight, "[classes, hidden]")
+    _launch.check_alike(name, "input", input, "linear_weight", linear_weight)
+    classes, hidden = linear_weight.shape
+    if input.shape[1] != hidden:
+        raise ValueError(
+            f"{name}: input has shape {list(input.shape)} and linear_weight has shape "
+            f"{list(linear_weight.shape)}, expected [rows, hidden] and [classes, hidden] "
+            "with one hidden"
+        )
+    if linear_bias is not None:
+        _launch.check_operand(name, "linear_bias", linear_bias, "[classes]")
+        _launch.check_alike(name, "input", input, "linear_bias", linear_bias)
+        if linear_bias.shape[0] != classes:
+            raise ValueError(
+                f"{name}: linear_bias has shape {list(linear_bias.shape)}, expected [{classes}], "
+                "one for each class"
+            )
+    check_loss(name, input, classes, target, weight, ignore_index, reduction, label_smoothing)
+    _check_runnable(input)
+    # Gradients of single rows wait for backward; those of a sum are made with the logits at hand.
+    ahead = torch.is_grad_enabled() and reduction != "none"
+    needs = [
+        ahead and t is not None and t.requires_grad for t in (input, linear_weight, linear_bias)
+    ]
+    return _forward(
+        input,
+        linear_weight,
+        target,
+        linear_bias,
+        weight,
+        ignore_index,
+        reduction,
+        float(label_smoothing),
+        needs,
+    )[0]
+
+
+def _check_runnable(operand: Tensor) -> None:
+    _launch.check_runnable("linear_cross_entropy", operand)
+    _launch.check_dot("linear_cross_entropy", operand)
+
+
+def _loss(
+    target: Tensor, weight: Tensor | None, ignore_index: int, smoothing: float, bias: Tensor | None
+) -> Loss:
+    weight, bias = (t if t is None else t.contiguous() for t in (weight, bias))
+    return Loss(target.contiguous(), weight, ignore_index, smoothing, bias)
+
+
+@torch.library.custom_op("flopwise::linear_cross_entropy", mutates_args=())
+def _forward(
+    input: Tensor,
+    linear_weight: Tensor,
+    target: Tensor,
+    linear_bias: Tensor | None,
+    weight: Tensor | None,
+    ignore_index: int,
+    reduction: str,
+    label_smoothing: float,
+    needs: Sequence[bool],
+) -> list[Tensor]:
+    """The loss, the rows' statistics, a reduction's denominator, and the sum's gradients needed."""
+    _check_runnable(input)
+    rows, classes = input.shape[0], linear_weight.shape[0]
+    statistics = input.new_empty((rows, 3), dtype=torch.float32)
+    gradients = chunks.Gradients.empty(input, linear_weight, needs)
+    loss = _loss(target, weight, ignore_index, label_smoothing, linear_bias)
+    out = input.new_empty((rows,) if reduction == "none" else ())
+    denominator = statistics.new_empty(0 if reduction == "none" else 1)
+    losses = out if reduction == "none" else statistics.new_empty(rows)
+    chunks.by_chunk(input, linear_weight, loss, statistics, losses, gradients)
+    if reduction != "none":
+        by_row.reduce(losses, loss, classes, reduction == "mean", out, denominator)
+    return [out, statistics, denominator, *(t for t in gradients if t is not None)]
+
+
+@_forward.register_fake
+def _(
+    input: Tensor,
+    linear_weight: Tensor,
+    target: Tensor,
+    linear_bias: Tensor | None,
+    weight: Tensor | None,
+    ignore_index: int,
+    reduction: str,
+    label_smoothing: float,
+    needs: Sequence[bool],
+) -> list[Tensor]:
+    statistics = input.new_empty((input.shape[0], 3), dtype=torch.float32)
+    out = input.new_empty((input.shape[0],) if reduction == "none" else ())
+    gradients = [
+        input.new_empty(input.shape),
+        statistics.new_empty(linear_weight.shape),
+        statistics.new_empty(linear_weight.shape[0]),
+    ]
+    kept = [t for t, needed in zip(gradients, needs, strict=True) if needed]
+    return [out, statistics, statistics.new_empty(0 if reduction == "none" else 1), *kept]
+
+
+@torch.library.custom_op("flopwise::linear_cross_entropy_backward", mutates_args=())
+def _backward(grad: Tensor, denominator: Tensor, gradients: Sequence[Tensor]) -> list[Tensor]:
+    """Gradients of the sum to gradients of the reduction, none of them in place."""
+    _check_runnable(grad)
+    return [chunks.scaled(t, grad, denominator) for t in gradients]
+
+
+@_backward.register_fake
+def _(grad: Tensor, denominator: Tensor, gradients: Sequence[Tensor]) -> list[Tensor]:
+    return [grad.new_empty(t.shape) for t in gradients]
+
+
+@torch.library.custom_op("flopwise::linear_cross_entropy_backward_by_row", mutates_args=())
+def _backward_by_row(
+    grad: Tensor,
+    input: Tensor,
+    linear_weight: Tensor,
+    target: Tensor,
+    linear_bias: Tensor | None,
+    weight: Tensor | None,
+    statistics: Tensor,
+    ignore_index: int,
+    label_smoothing: float,
+    needs: Sequence[bool],
+) -> list[Tensor]:
+    _check_runnable(grad)
+    gradients = chunks.Gradients.empty(input, linear_weight, needs)
+    loss = _loss(target, weight, ignore_index, label_smoothing, linear_bias)
+    chunks.by_chunk(input, linear_weight, loss, statistics, None, gradients, grad)
+    return [t.to(input.dtype) for t in gradients if t is not None]
+
+
+@_backward_by_row.register_fake
+def _(
+    grad: Tensor,
+    input: Tensor,
+    linear_weight: Tensor,
+    target: Tensor,
+    linear_bias: Tensor | None,
+    weight: Tensor | None,
+    statistics: Tensor,
+    ignore_index: int,
+    label_smoothing: float,
+    needs: Sequence[bool],
+) -> list[Tensor]:
+    shapes = (input.shape, linear_weight.shape, linear_weight.shape[:1])
+    return [input.new_empty(s) for s, needed in zip(shapes, needs, strict=True) if needed]
+
+
+def _save(ctx: Any, inputs: tuple[Any, ...], output: list[Tensor]) -> None:
+    input, linear_weight, target, linear_bias, weight, ignore_index = inputs[:6]
+    reduction, smoothing, ctx.needs = inputs[6:]
+    _, statistics, denominator, *gradients = output
+    ctx.mark_non_differentiable(statistics, denominator, *gradients)
+    ctx.by_row = reduction == "none"
+    if ctx.by_row:
+        ctx.options = ignore_index, smoothing
+        ctx.save_for_backward(input, linear_weight, target, linear_bias, weight, statistics)
+    else:
+        ctx.save_for_backward(denominator, *gradients)
+
+
+def _differentiate(ctx: Any, grads: list[Tensor]) -> tuple[Tensor | None, ...]:
+    needs = ctx.needs
+    if ctx.by_row:
+        needs = [ctx.needs_input_grad[place] for place in (0, 1, 3)]
+        made = iter(_backward_by_row(grads[0], *ctx.saved_tensors, *ctx.options, needs))
+    else:
+        denominator, *gradients = ctx.saved_tensors
+        made = iter(_backward(grads[0], denominator, gradients))
+    input, linear_weight, linear_bias = (next(made) if needed else None for needed in needs)
+    return input, linear_weight, None, linear_bias, None, None, None, None, None
+
+
+_forward.register_autograd(_differentiate, setup_context=_save)
+for _operator in (_backward, _backward_by_row):
+    _launch.refuse_twice("linear_cross_entropy", _operator)
+_launch.refuse_vmap("linear_cross_entropy", _forward, _backward, _backward_by_row)
+
+
+def inputs(case: Case, device: str, seed: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Tokens and a linear weight from the normal distribution, so scaled that logits have a
+    variance of 1, and evenly drawn targets; the same for the same seed and device."""
+    generator = torch.Generator(device).manual_seed(seed)
+    rows, hidden, classes = (case.shape[letter] for letter in "RHC")
+
+    def normal(*shape: int, scale: float) -> Tensor:
+        dtype = getattr(torch, case.dtype)
+        drawn = torch.randn(shape, generator=generator, device=device, dtype=dtype)
+        return drawn.mul_(scale).requires_grad_(case.direction != FORWARD)
+
+    input, linear_weight = (
+        normal(rows, hidden, scale=1),
+        normal(classes, hidden, scale=hidden**-0.5),
+    )
+    return input, linear_weight, torch.randint(classes, (rows,), generator=generator, device=device)
+
+
+def cost(case: Case) -> Cost:
+    """The logits' product and as much for each of two gradients, and cross_entropy's 5 a logit
+    each way; tokens, weight and targets read each way, the loss and both gradients written."""
+    rows, hidden, classes = (case.shape[letter] for letter in "RHC")
+    element = getattr(torch, case.dtype).itemsize
+    product, softmax = 2 * rows * hidden * classes, 5 * rows * classes
+    operands, targets = (rows + classes) * hidden * element, rows * 8
+    if case.direction == FORWARD:
+        return Cost(product + softmax, operands + targets + element)
+    return Cost(3 * product + 2 * softmax, 3 * operands + 2 * targets + 2 * element)
+
+
+def _case(
+    rows: int, hidden: int, classes: int, dtype: str, direction: str = FORWARD, **more: Any
+) -> Case:
+    return Case({"R": rows, "H": hidden, "C": classes}, dtype, direction, **more)
+
+
+_CUDA: dict[str, Any] = {"devices": ("cuda",)}
+_FULL: dict[str, Any] = {"presets": ("full",)}
+
+# No case of backward alone: forward has done most of its work.
+CASES = (
+    _case(512, 256, 4096, "float32", FORWARD_BACKWARD),
+    _case(512, 256, 4096, "float32"),
+    _case(4096, 4096, 128256, "bfloat16", FORWARD_BACKWARD, **_CUDA),
+    _case(4096, 4096, 128256, "bfloat16", **_CUDA),
+    _case(2048, 1024, 32768, "bfloat16", FORWARD_BACKWARD, **_CUDA),
+    _case(8192, 4096, 128256, "bfloat16", FORWARD_BACKWARD, **_CUDA, **_FULL),
+    _case(8192, 4096, 128256, "bfloat16", **_CUDA, **_FULL),
+    _case(8192, 768, 50257, "bfloat16", FORWARD_BACKWARD, **_CUDA, **_FULL),
+    _case(4096, 4096, 32768, "float16", FORWARD_BACKWARD, **_CUDA, **_FULL),
+    _case(1024, 512, 8192, "float32", FORWARD_BACKWARD, **_FULL),
+)
+
+
+def _two_operators(input: Tensor, linear_weight: Tensor, target: Tensor) -> Tensor:
+    return F.cross_entropy(F.linear(input, linear_weight), target)
+
+
+def _torch_chunked() -> Callable[..., Tensor]:
+    """torch's own, in chunks; since torch 2.13."""
+    if not hasattr(F, "linear_cross_entropy"):
+        raise ModuleNotFoundError(
+            "torch.nn.functional.linear_cross_entropy is there from torch 2.13"
+        )
+    options = torch.nn.LinearCrossEntropyOptions()
+    return lambda *operands: F.linear_cross_entropy(*operands, options=options)
+
+
+def _liger(**options: Any) -> Callable[..., Tensor]:
+    function = importlib.import_module("liger_kernel.transformers.functional")
+    return lambda *operands: function.liger_fused_linear_cross_entropy(*operands, **options)
+
+
+PROVIDERS: dict[str, Callable[[], Callable[..., Tensor]]] = {
+    "torch": lambda: _two_operators,
+    "triton": lambda: linear_cross_entropy,
+    "torch.compile": lambda: torch.compile(_two_operators, dynamic=False),
+    "torch.compile max-autotune": lambda: torch.compile(
+        _two_operators, dynamic=False, mode="max-autotune-no-cudagraphs"
+    ),
+    "torch chunked": _torch_chunked,
+    "liger": _liger,
+    # 16 times its default's memory: chunks of 4096 tokens at 8192 x 4096 x 128256.
+    "liger chunk_mem_const=16": lambda: _liger(chunk_mem_const=16),
+    "cut-cross-entropy": lambda: importlib.import_module("cut_cross_entropy").linear_cross_entropy,
+}
+
+
+def builds(architecture: str) -> list[Build]:
+    """Those of cross_entropy with a bias, and of the products with it. matmul lists its own."""
+    upstreams = ("one", "rows")
+    rows = (
+        b for upstream in upstreams for b in _cross_entropy_builds.builds(upstream, biased=True)
+    )
+    return [*rows, *chunks.builds(architecture)]
+
+
+OPERATION = Operation(
+    "linear_cross_entropy", reference, magnitude, inputs, cost, CASES, PROVIDERS, builds=builds
+)
