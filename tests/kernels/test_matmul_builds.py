@@ -5,6 +5,8 @@ import importlib
 import pytest
 
 from harness.compile import ARCHITECTURES
+from kernels._product import CONFIGS
+from kernels._product_builds import FAMILY
 
 module = importlib.import_module("kernels.matmul")
 DTYPES = {"half": {"bfloat16", "float16"}, "tf32": {"float32"}, "ieee": {"float32"}}
@@ -13,7 +15,7 @@ DTYPES = {"half": {"bfloat16", "float16"}, "tf32": {"float32"}, "ieee": {"float3
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_every_configuration_in_every_dtype_and_layout(architecture):
     builds = module.OPERATION.builds(architecture)
-    configurations = module.CONFIGS[module._FAMILY[architecture]]
+    configurations = CONFIGS[FAMILY[architecture]]
     assert {(b.configuration, b.dtype) for b in builds} == {
         (f"{arithmetic} {shape} {layout}", dtype)
         for arithmetic, shape in configurations

@@ -5,6 +5,7 @@ import importlib
 import pytest
 import torch
 
+from kernels import _product
 from kernels.spec import FORWARD, FORWARD_BACKWARD, Case
 from tests.kernels.rule import assert_close_as_torch
 
@@ -54,12 +55,8 @@ def test_every_provider_gives_the_product(device):
     ],
 )
 def test_configuration_follows_the_shape(sizes, shape):
-    for architecture, tiles in module.CONFIGS.items():
-        for arithmetic, dtype, precision in (
-            ("half", torch.float16, "tf32"),
-            ("half", torch.bfloat16, "ieee"),
-            ("tf32", torch.float32, "tf32"),
-            ("ieee", torch.float32, "ieee"),
-        ):
-            tile = module.config(*sizes, dtype, precision, architecture)
-            assert tile == tiles[arithmetic, shape]
+    assert _product.shape_class(*sizes) == shape
+    for architecture, tiles in _product.CONFIGS.items():
+        for arithmetic in ("half", "tf32", "ieee"):
+            default, *_ = _product.candidates(architecture, arithmetic, shape)
+            assert default == tiles[arithmetic, shape]
