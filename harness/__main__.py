@@ -1,4 +1,4 @@
-"""python -m harness report | compile | doctor. Imports nothing heavy before it must."""
+"""python -m harness report | compile | tune | doctor. Imports nothing heavy before it must."""
 
 from __future__ import annotations
 
@@ -45,10 +45,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--arch", nargs="+", choices=ARCHITECTURES, default=ARCHITECTURES, help="default: all"
     )
     machine.add_argument("--json", type=Path, metavar="FILE", help="write the figures here too")
+    commands.add_parser("tune", help="time launch configurations on this GPU and keep the best")
     commands.add_parser("doctor", help="what this machine can and cannot measure, and why")
     chosen = parser.parse_args(arguments)
     if chosen.command == "doctor":
         return _doctor()
+    if chosen.command == "tune":
+        return _tune()
     if chosen.command == "compile":
         return _compile(chosen.arch, chosen.json)
     return _report(chosen.results, chosen.run)
@@ -81,6 +84,18 @@ def _compile(architectures: Sequence[str], json_file: Path | None) -> int:
         return _refuse(f"cannot compile: {error.name} is not installed")
     except OSError as error:
         return _refuse(f"cannot write {json_file}: {error.strerror or error}")
+
+
+def _tune() -> int:
+    from harness import tune
+
+    try:
+        tune.run()
+    except tune.CannotTune as error:
+        return _refuse(str(error))
+    except OSError as error:
+        return _refuse(f"cannot keep the configurations: {error}")
+    return 0
 
 
 def _doctor() -> int:

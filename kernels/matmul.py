@@ -17,9 +17,10 @@ from what the compiler makes of it (python -m harness compile; triton 3.6.0 and 
    multiprocessors. The TMA unit computes addresses and edges, so no masks and about 30 registers
    fewer (155 to 166, no spills, 208 KiB of shared memory); the loop over tiles is flattened into
    that over K, so a tile's loads are in flight while the one before is stored. Meant to be
-   level with cuBLAS from 4096^3 on; whether it is, a GPU must tell. Each operand may be contiguous along either side
-   (its descriptor is the transposed view's), so both gradients go this way too.
-3. Configurations may be timed on the GPU at hand and kept (kernels/tuning.py); else they are
+   level with cuBLAS from 4096^3 on; whether it is, a GPU must tell. Each operand may be
+   contiguous along either side (its descriptor is the transposed view's), so both gradients go
+   this way too.
+3. Configurations may be timed on the GPU at hand and kept (python -m harness tune); else they are
    static, chosen from registers, spills and shared memory.
 
 Where it should lose to torch's cuBLAS: no split along K, so few rows with a long K leave
@@ -39,6 +40,7 @@ from torch import Tensor
 from kernels import _launch
 from kernels._product import product as _product
 from kernels._product_builds import builds
+from kernels._product_builds import choices as choices
 from kernels.spec import FORWARD, FORWARD_BACKWARD, Case, Cost, Operation
 
 

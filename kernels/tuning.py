@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import torch
 import triton
@@ -62,14 +62,6 @@ class Choice:
     launches: Callable[[], Callable[[Config], None]]
 
 
-class Tunable(Protocol):
-    """A kernel's module that offers choices."""
-
-    def choices(self, device: torch.device) -> Sequence[Choice]:
-        """What there is to choose on this device."""
-        ...
-
-
 def chosen(kernel: str, key: str, candidates: tuple[Config, ...], device: torch.device) -> Config:
     """The candidate that was timed best on a GPU of this name, or the first; reads a file once."""
     if device.type != "cuda" or len(candidates) == 1:
@@ -97,7 +89,7 @@ def _file(gpu: str) -> Path:
     """Where the choices for this GPU and version of Triton are kept."""
     root = os.environ.get("XDG_CACHE_HOME", "")
     # The XDG Base Directory Specification has relative paths ignored.
-    folder = Path(root) if os.path.isabs(root) else Path.home() / ".cache"
+    folder = Path(root if os.path.isabs(root) else os.path.expanduser("~/.cache"))
     name = re.sub(r"[^A-Za-z0-9.]+", "-", f"{gpu} triton {triton.__version__}")
     return folder / "flopwise" / "tuning" / f"{name}.json"
 

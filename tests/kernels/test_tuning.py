@@ -1,0 +1,191 @@
+"""The choice of a launch configuration, with a clock that is told what to show."""
+
+import json
+import math
+import os
+import warnings
+
+import pytest
+import torch
+
+from kernels import _product_builds, tuning
+from kernels.tuning import Choice, Config
+
+SLOW, FAST, BAD = Config(64, 64, 64, 4, 3), Config(64, 128, 64, 4, 4), Config(256, 256, 64, 4, 9)
+GPU = "NVIDIA H200"
+SECONDS = {SLOW: 2.0, FAST: 1.0, BAD: 0.5}
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    """Where choices are kept; nothing is remembered from another test."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device=None: GPU)
+    tuning._read.cache_clear()
+    tuning._kept.cache_clear()
+    yield tmp_path
+    tuning._read.cache_clear()
+    tuning._kept.cache_clear()
+
+
+class Clock:
+    """Launches nothing; shows the seconds of the configuration that was launched."""
+
+    def __init__(self, seconds=SECONDS):
+        self.seconds, self.launched = seconds, []
+
+    def time_s(self, launch):
+        launch()
+        return self.seconds[self.launched[-1]]
+
+    def choice(self, key="float16 small", candidates=(SLOW, FAST, BAD)):
+        return Choice("matmul", key, candidates, lambda tile: [tile], lambda: self.launched.append)
+
+
+def flaws(name, build):
+    return ["spills 8 bytes a thread"] if build == BAD else []
+
+
+def chosen(key="float16 small", candidates=(SLOW, FAST, BAD), device="cuda"):
+    return tuning.chosen("matmul", key, candidates, torch.device(device))
+
+
+def tune(clock, *choices):
+    return [*tuning.tune(choices, GPU, flaws, clock.time_s)]
+
+
+def test_the_fastest_without_flaws_is_kept_and_chosen_from_then_on():
+    clock = Clock()
+    assert chosen() == SLOW
+    ((_, best, seconds),) = tune(clock, clock.choice())
+    assert best == FAST and seconds == {SLOW: 2.0, FAST: 1.0}
+    assert clock.launched == [SLOW, FAST]  # what the compiler finds bad is never launched
+    assert chosen() == FAST
+    tuning._read.cache_clear()
+    tuning._kept.cache_clear()
+    assert chosen() == FAST  # as another process reads it
+    assert chosen(device="cpu") == SLOW
+    assert chosen("bfloat16 small") == SLOW
+
+
+def test_choices_are_kept_for_one_gpu_and_one_triton(monkeypatch):
+    clock = Clock()
+    tune(clock, clock.choice())
+    with monkeypatch.context() as other:
+        other.setattr(torch.cuda, "get_device_name", lambda device=None: "NVIDIA H100")
+        assert chosen() == SLOW
+    monkeypatch.setattr(tuning.triton, "__version__", "0.0.1")
+    tuning._kept.cache_clear()
+    assert chosen() == SLOW
+
+
+def test_a_later_choice_keeps_the_others_and_replaces_its_own():
+    clock = Clock()
+    tune(clock, clock.choice("float16 small"), clock.choice("float16 tma"))
+    clock.seconds = {SLOW: 0.1, FAST: 1.0}
+    tune(clock, clock.choice("float16 tma"))
+    assert (chosen("float16 small"), chosen("float16 tma")) == (FAST, SLOW)
+
+
+def test_nothing_is_timed_or_kept_where_every_candidate_has_flaws(folder):
+    clock = Clock()
+    ((_, best, seconds),) = tune(clock, clock.choice(candidates=(BAD,)))
+    assert (best, seconds, clock.launched, [*folder.iterdir()]) == (BAD, {}, [], [])
+
+
+def test_a_time_that_is_no_number_does_not_win():
+    clock = Clock({SLOW: 2.0, FAST: math.nan})
+    ((_, best, _),) = tune(clock, clock.choice())
+    assert best == SLOW
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "", "{", "[]", "[" * 100_000, '{"matmul": 3}', "\ufeff{}",
+        '{"matmul": ' + " " * (1 << 20) + "{}}",
+    ],
+    ids=lambda text: text[:20],
+)  # fmt: skip
+def test_a_file_that_is_no_table_is_named_and_ignored(content):
+    file = tuning._file(GPU)
+    file.parent.mkdir(parents=True)
+    file.write_text(content)
+    with pytest.warns(UserWarning, match=f"{file}: cannot be read .*delete it"):
+        assert chosen() == SLOW
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        chosen("float16 tma")  # said once
+    clock = Clock()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        tune(clock, clock.choice())
+    assert chosen() == FAST  # tuning puts a good one in its place
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        {**FAST._asdict(), "BLOCK_M": 3},
+        {**FAST._asdict(), "more": 1},
+        {**FAST._asdict(), "num_warps": "4"},
+        {}, [], 7, "64x128", [64, 128, 64, 4, 4, 8],
+    ],
+    ids=str,
+)  # fmt: skip
+def test_only_a_candidate_of_the_code_can_be_chosen(found):
+    file = tuning._file(GPU)
+    file.parent.mkdir(parents=True)
+    file.write_text(json.dumps({"matmul": {"float16 small": found}}))
+    with pytest.warns(UserWarning, match=f"{file}: matmul, float16 small: no candidate"):
+        assert chosen() == SLOW
+
+
+def test_bytes_that_are_no_text_are_ignored():
+    file = tuning._file(GPU)
+    file.parent.mkdir(parents=True)
+    file.write_bytes(b"\xff\xfe\x00")
+    with pytest.warns(UserWarning, match="cannot be read"):
+        assert chosen() == SLOW
+
+
+@pytest.mark.parametrize("value", ["", "relative/folder"])
+def test_the_home_folder_is_used_unless_the_variable_has_an_absolute_path(
+    monkeypatch, tmp_path, value
+):
+    monkeypatch.setenv("XDG_CACHE_HOME", value)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert tuning._file(GPU).is_relative_to(tmp_path / ".cache" / "flopwise")
+
+
+def test_a_gpu_name_cannot_leave_the_folder(folder):
+    file = tuning._file("../../x/\0y")
+    assert file.parent == folder / "flopwise" / "tuning" and os.sep not in file.name
+
+
+@pytest.mark.parametrize("architecture", ["sm_80", "sm_90"])
+def test_matmul_offers_its_alternatives_and_launches_each_layout(monkeypatch, architecture):
+    monkeypatch.setattr(_product_builds._launch, "architecture", lambda operand: architecture)
+    monkeypatch.setattr(
+        _product_builds, "_TYPICAL", dict.fromkeys(_product_builds._TYPICAL, (32, 40, 48))
+    )
+    launched = []
+    monkeypatch.setattr(_product_builds, "launch", lambda *arguments: launched.append(arguments))
+    choices = _product_builds.choices(torch.device("cpu"))
+    assert {c.key for c in choices} >= {"bfloat16 small", "float16 skinny"}
+    assert ("bfloat16 tma" in {c.key for c in choices}) == (architecture == "sm_90")
+    for choice in choices:
+        default, *others = choice.candidates
+        assert others and len({default, *others}) == len(choice.candidates)
+        builds = choice.builds(others[0])
+        assert [b.constants["BLOCK_N"] for b in builds] == [others[0].BLOCK_N] * 3
+        launched.clear()
+        choice.launches()(others[0])
+        dtype, shape = choice.key.split()
+        assert [(a.stride(1) == 1, b.stride(1) == 1) for a, b, *_ in launched] == [
+            (True, True), (True, False), (False, True),
+        ]  # fmt: skip
+        for a, b, out, launched_shape, tile in launched:
+            assert (launched_shape, tile) == (shape, others[0])
+            assert (a.shape, b.shape, out.shape) == ((32, 48), (48, 40), (32, 40))
+            assert str(a.dtype) == f"torch.{dtype}"
