@@ -170,7 +170,7 @@ def _gradients_kernel(
         else:
             q += share
     p = tl.exp2((x - maximum[:, None]) * LOG2_E) * (1.0 / total)[:, None]
-    out = grad[:, None] * (mass[:, None] * p - q)
+    out = (grad * mass)[:, None] * p - grad[:, None] * q  # an infinite grad gives NaN, as torch's
     # 0 for an ignored row, but NaN where its logits have no softmax: torch's 0 times NaN.
     out = tl.where(counted[:, None], out, (total * 0.0)[:, None])
     out_ptrs = out_ptr + row[:, None] * classes + column[None, :]
@@ -187,7 +187,7 @@ class Config(NamedTuple):
 
 
 # The first whose BLOCK_C holds all classes, else the last.
-CONFIGS = (Config(16, 128, 4), Config(2, 1024, 4), Config(1, 4096, 8))
+CONFIGS = (Config(8, 128, 4), Config(2, 1024, 4), Config(1, 4096, 16))
 # For the losses of longer rows: more loads in flight, where registers allow.
 WIDE = Config(1, 16384, 16)
 REDUCE_BLOCK = 1024

@@ -40,7 +40,7 @@ def _add_product_kernel(
     a_ptrs = a_ptr + m[:, None] * stride_am + k[None, :] * stride_ak  # [BLOCK_M, BLOCK_K]
     b_ptrs = b_ptr + k[:, None] * stride_bk + n[None, :] * stride_bn  # [BLOCK_K, BLOCK_N]
     c_ptrs = c_ptr + m[:, None] * N + n[None, :]  # [BLOCK_M, BLOCK_N]
-    if ADD:
+    if ADD:  # before the products: after them, both would need registers
         c = tl.load(c_ptrs, mask=in_m & in_n, other=0.0)
     else:
         c = tl.zeros((BLOCK_M, BLOCK_N), dtype=tl.float32)
@@ -95,15 +95,26 @@ class Config(NamedTuple):
 # By arithmetic, and whether every size is a multiple of 16.
 _SM_80 = {
     ("half", "whole"): Config(128, 128, 32, 8, 3),
-    ("half", "ragged"): Config(128, 128, 32, 8, 3),
+    ("half", "ragged"): Config(128, 64, 32, 8, 3),
     ("tf32", "whole"): Config(128, 64, 32, 8, 3),
     ("tf32", "ragged"): Config(128, 64, 32, 8, 3),
     ("ieee", "whole"): Config(64, 128, 16, 8, 3),
     ("ieee", "ragged"): Config(64, 128, 16, 8, 3),
 }
-CONFIGS = {"sm_80": _SM_80, "sm_90": _SM_80 | {("half", "whole"): Config(128, 256, 64, 8, 3)}}
+CONFIGS = {
+    "sm_80": _SM_80,
+    "sm_90": _SM_80 | {("half", "whole"): Config(128, 256, 64, 8, 3)},
+    "sm_100": _SM_80 | {("half", "whole"): Config(128, 128, 64, 8, 4)},  # the larger tile spills
+}
 COLUMNS_BLOCK = (32, 128)
 SCALE_BLOCK = 4096
+
+
+def _architecture(operand: Tensor) -> str:
+    """The key of CONFIGS for the operand's device; see _launch.architecture."""
+    if operand.is_cuda and torch.cuda.get_device_capability(operand.device)[0] == 10:
+        return "sm_100"
+    return _launch.architecture(operand)
 
 
 def _add_product(a: Tensor, b: Tensor, out: Tensor, add: bool) -> None:
@@ -114,7 +125,7 @@ def _add_product(a: Tensor, b: Tensor, out: Tensor, add: bool) -> None:
     precision = _launch.float32_precision()
     arithmetic = precision if a.dtype == torch.float32 else "half"
     sizes = "whole" if M % 16 == N % 16 == K % 16 == 0 else "ragged"
-    tile = CONFIGS[_launch.architecture(a)][arithmetic, sizes]
+    tile = CONFIGS[_architecture(a)][arithmetic, sizes]
     programs = triton.cdiv(M, tile.BLOCK_M) * triton.cdiv(N, tile.BLOCK_N)
     with _launch.device_of(a):
         _add_product_kernel[(programs,)](
@@ -207,13 +218,12 @@ def by_chunk(
             _add_columns(logits, gradients.bias, add)
 
 
-_FAMILY = {"sm_80": "sm_80", "sm_90": "sm_90", "sm_100": "sm_90", "sm_120": "sm_80"}
 _TYPES = {"float32": "fp32", "float16": "fp16", "bfloat16": "bf16"}
 
 
 def builds(architecture: str) -> Iterator[Build]:
     """The kernels of this file in every configuration of the architecture."""
-    for (arithmetic, sizes), tile in CONFIGS[_FAMILY[architecture]].items():
+    for (arithmetic, sizes), tile in CONFIGS.get(architecture, _SM_80).items():
         for dtype in ("bfloat16", "float16") if arithmetic == "half" else ("float32",):
             for add in (False, True):
                 yield _add_product_build(arithmetic, sizes, tile, dtype, add)
