@@ -192,6 +192,15 @@ def test_what_a_descriptor_cannot_describe_takes_the_plain_kernel(device, hopper
     assert hopper[0] == "large"
 
 
+def test_a_transposed_output_takes_the_plain_kernel(device, hopper):
+    a, b = random(device, torch.float16, 32, 48), random(device, torch.float16, 48, 24, seed=1)
+    c = torch.empty(24, 32, dtype=torch.float16, device=device).t()
+    module._product(a, b, c)
+    true = a.cpu().double() @ b.cpu().double()
+    assert_close_as_torch(c, true, a @ b, module.magnitude(a, b))
+    assert hopper == ["large"]
+
+
 def test_hopper_without_products(device, hopper):
     a, b = (torch.ones(s, dtype=torch.float16, device=device) for s in ((24, 0), (0, 32)))
     assert not kernels.matmul(a, b).any() and hopper == ["large"]
