@@ -61,7 +61,7 @@ def of_operation(operation: Operation, case: Case, device: str) -> Comparison:
         magnitude=magnitude,
         flops=cost.flops,
         bytes=cost.bytes,
-        not_measured={"triton": INTERPRETER} if device == "cpu" or _interpreting() else {},
+        not_measured=_not_measured(operation, device),
     )
 
 
@@ -187,10 +187,13 @@ class _ByDtype:
         return self._made[x.dtype](x, *rest)
 
 
-def _interpreting() -> bool:
+def _not_measured(operation: Operation, device: str) -> dict[str, str]:
+    """The providers that are Triton kernels, where those only run in the interpreter."""
     import triton
 
-    return bool(triton.knobs.runtime.interpret)
+    if device == "cuda" and not triton.knobs.runtime.interpret:
+        return {}
+    return {name: INTERPRETER for name in operation.providers if not name.startswith("torch")}
 
 
 def _plain(function: Callable[..., Tensor]) -> Callable[..., Outputs]:

@@ -97,7 +97,8 @@ class Operation:
         cases: the most telling first.
         providers: name -> a function that takes the inputs and returns the output. Built
             lazily: the value is called once, with no argument, to get that function. A peer
-            that is not installed raises ModuleNotFoundError then.
+            that is not installed raises ModuleNotFoundError then. Those whose names begin with
+            "torch" run on every device, the others are Triton kernels and need a GPU.
         baseline: the provider in the denominator of every speedup.
         builds: architecture ("sm_80", "sm_90", "sm_100", "sm_120") -> every kernel in every
             configuration and dtype that is launched there.

@@ -1,0 +1,49 @@
+"""Every deliberately wrong kernel is caught by the tests of its operation."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import kernels
+from tests.kernels.faults import CONTROLS, MUTANTS
+
+ROOT = Path(__file__).parents[2]
+
+
+def run(*names):
+    """What became of the mutants whose names begin so."""
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.kernels.mutants", *names],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_there_are_enough_and_of_every_operation():
+    assert len({mutant.fault for mutant in MUTANTS}) == len(MUTANTS) >= 20
+    for name in kernels.NAMES:
+        assert any(mutant.fault.startswith(f"{name}: ") for mutant in MUTANTS), name
+
+
+@pytest.mark.slow
+def test_every_mutant_is_caught_and_what_is_right_passes(record_property):
+    found = run()
+    caught = [fault for fault, what in found.items() if what == "caught"]
+    record_property("mutation score", f"{len(caught)} of {len(MUTANTS)}")
+    print(f"mutation score: {len(caught)} of {len(MUTANTS)} caught")
+    assert {control.fault: found.pop(control.fault) for control in CONTROLS} == {
+        control.fault: "survived" for control in CONTROLS
+    }
+    assert {fault: what for fault, what in found.items() if what != "caught"} == {}
+
+
+def test_a_few_are_caught_every_time():
+    # one with many values wrong, one with few; all of them are run by pytest -m slow
+    names = ("cross_entropy: the label shifted by one", "matmul: a tile left unwritten")
+    assert run(*names) == dict.fromkeys(names, "caught")
