@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from kernels._cross_entropy_rows import (
     CONFIGS,
@@ -18,23 +19,24 @@ from kernels.spec import Build
 POINTERS = {"float32": "*fp32", "float16": "*fp16", "bfloat16": "*bf16"}
 
 
-def builds(upstream: str, biased: bool = False) -> Iterator[Build]:
+def builds(upstreams: Sequence[str], biased: bool = False) -> Iterator[Build]:
     """Every configuration, for contiguous rows: without options, and with all of them.
 
     Args:
-        upstream: where the gradient of the losses comes from: "scalar", or "one" for no gradient.
+        upstreams: where the gradient of the losses comes from: "scalar", "rows", or "one" for no
+            gradient; the first with every tile, the others with the widest alone.
         biased: whether a bias of the logits is one of the options.
     """
     for dtype in POINTERS:
         for options in (False, True):
             yield _reduce(dtype, options)
-            tiles = CONFIGS if options else (*CONFIGS, WIDE)
-            for tile in tiles:
+            for tile in CONFIGS if options else (*CONFIGS, WIDE):
                 yield _losses(tile, dtype, options, biased, ragged=False)
-            for tile in CONFIGS:
-                yield _gradients(tile, dtype, options, biased, upstream, ragged=False)
             yield _losses(CONFIGS[-1], dtype, options, biased, ragged=True)
-            yield _gradients(CONFIGS[-1], dtype, options, biased, upstream, ragged=True)
+            for upstream in upstreams:
+                for tile in CONFIGS if upstream == upstreams[0] else CONFIGS[-1:]:
+                    yield _gradients(tile, dtype, options, biased, upstream, ragged=False)
+                yield _gradients(CONFIGS[-1], dtype, options, biased, upstream, ragged=True)
 
 
 def _reduce(dtype: str, weighted: bool) -> Build:
@@ -66,8 +68,9 @@ def _gradients(
 ) -> Build:
     pointer = POINTERS[dtype]
     pointers = {"grad_ptr": pointer, "denominator_ptr": "*fp32", "out_ptr": pointer}
-    constants = {"UPSTREAM": upstream, "stride_grad": 0}
-    return _by_row(_gradients_kernel, pointers, constants, tile, dtype, options, biased, ragged)
+    constants: dict[str, object] = {"UPSTREAM": upstream, "stride_grad": int(upstream == "rows")}
+    build = _by_row(_gradients_kernel, pointers, constants, tile, dtype, options, biased, ragged)
+    return replace(build, configuration=f"{build.configuration} {upstream}")
 
 
 def _by_row(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
@@ -14,9 +13,8 @@ from torch import Tensor
 from kernels import _cross_entropy_rows as by_row
 from kernels import _launch
 from kernels._cross_entropy_loss import Loss
+from kernels._product import product
 from kernels.spec import Build
-
-_matmul = importlib.import_module("kernels.matmul")  # the file, not the function of its name
 
 CHUNK = 2048  # tokens: enough rows to fill a GPU with a product's tiles
 
@@ -184,6 +182,7 @@ def by_chunk(
     losses: Tensor | None,
     gradients: Gradients,
     grad: Tensor | None = None,
+    denominator: Tensor | None = None,
 ) -> None:
     """Makes the logits of one chunk of tokens after the other, and all that follows from them.
 
@@ -194,7 +193,8 @@ def by_chunk(
         statistics: [rows, 3], written with the losses, read for the gradients.
         losses: [rows], written, or None where statistics are there already.
         gradients: written where they are needed.
-        grad: [rows], of the losses; None for 1.
+        grad: of the losses, [rows], or of their reduction, []; None for 1.
+        denominator: of the reduction.
     """
     rows, classes = input.shape[0], linear_weight.shape[0]
     buffer = input.new_empty((min(rows, CHUNK), classes))
@@ -202,16 +202,16 @@ def by_chunk(
         chunk = slice(start, min(start + CHUNK, rows))
         x, part = input[chunk], loss._replace(target=loss.target[chunk])
         logits = buffer[: x.shape[0]]
-        _matmul._product(x, linear_weight.t(), logits)
+        product(x, linear_weight.t(), logits)
         if losses is not None:
             by_row.losses(logits, part, losses[chunk], statistics[chunk])
         if all(t is None for t in gradients):
             continue
-        upstream = None if grad is None else grad[chunk]
-        by_row.gradients(logits, part, statistics[chunk], logits, upstream)
+        upstream = grad[chunk] if grad is not None and grad.dim() else grad
+        by_row.gradients(logits, part, statistics[chunk], logits, upstream, denominator)
         add = start > 0
         if gradients.input is not None:
-            _matmul._product(logits, linear_weight, gradients.input[chunk])
+            product(logits, linear_weight, gradients.input[chunk])
         if gradients.weight is not None:
             _add_product(logits.t(), x, gradients.weight, add)
         if gradients.bias is not None:

@@ -6,12 +6,12 @@ the tokens' rows of dinput and what they add to dweight (float32, kept through a
 product is never made again: 6 flops a token, class and hidden number for forward and backward. The
 idea is that of Liger-Kernel (Hsu et al. 2024, arXiv 2410.10989), here with chunks by tokens alone,
 float32 accumulation, and the upstream gradient applied out of place, in backward, so that backward
-can be repeated. Gradients kept are those of the sum: dividing by the mean's denominator waits for
-the upstream gradient, or float16 would lose small ones before a loss scale reaches them.
+can be repeated. Gradients kept are those of the sum; the mean's denominator is known after the last
+chunk and applied with the upstream gradient.
 
-reduction="none" has an upstream gradient for each row, unknown in the forward pass, and rows of
-dweight cannot be scaled once they are summed: its backward makes the logits again, 8 flops instead
-of 6.
+In two cases backward makes the logits again instead, 8 flops: for reduction="none", whose upstream
+gradients of single rows cannot be applied to a dweight already summed over rows; and for float16,
+in which small gradients would be lost before a loss scale reaches them.
 
 Extra memory beyond inputs and gradients: CHUNK x classes logits, dweight and dbias in float32, and
 dinput once more. For 8192 x 4096 x 128256 in bfloat16: 0.49 + 1.96 + 0.06 = 2.51 GiB.
@@ -135,8 +135,7 @@ def linear_cross_entropy(
             )
     check_loss(name, input, classes, target, weight, ignore_index, reduction, label_smoothing)
     _check_runnable(input)
-    # Gradients of single rows wait for backward; those of a sum are made with the logits at hand.
-    ahead = torch.is_grad_enabled() and reduction != "none"
+    ahead = torch.is_grad_enabled() and reduction != "none" and input.dtype != torch.float16
     needs = [
         ahead and t is not None and t.requires_grad for t in (input, linear_weight, linear_bias)
     ]
@@ -227,8 +226,8 @@ def _(grad: Tensor, denominator: Tensor, gradients: Sequence[Tensor]) -> list[Te
     return [grad.new_empty(t.shape) for t in gradients]
 
 
-@torch.library.custom_op("flopwise::linear_cross_entropy_backward_by_row", mutates_args=())
-def _backward_by_row(
+@torch.library.custom_op("flopwise::linear_cross_entropy_backward_again", mutates_args=())
+def _backward_again(
     grad: Tensor,
     input: Tensor,
     linear_weight: Tensor,
@@ -236,6 +235,7 @@ def _backward_by_row(
     linear_bias: Tensor | None,
     weight: Tensor | None,
     statistics: Tensor,
+    denominator: Tensor,
     ignore_index: int,
     label_smoothing: float,
     needs: Sequence[bool],
@@ -243,11 +243,11 @@ def _backward_by_row(
     _check_runnable(grad)
     gradients = chunks.Gradients.empty(input, linear_weight, needs)
     loss = _loss(target, weight, ignore_index, label_smoothing, linear_bias)
-    chunks.by_chunk(input, linear_weight, loss, statistics, None, gradients, grad)
+    chunks.by_chunk(input, linear_weight, loss, statistics, None, gradients, grad, denominator)
     return [t.to(input.dtype) for t in gradients if t is not None]
 
 
-@_backward_by_row.register_fake
+@_backward_again.register_fake
 def _(
     grad: Tensor,
     input: Tensor,
@@ -256,6 +256,7 @@ def _(
     linear_bias: Tensor | None,
     weight: Tensor | None,
     statistics: Tensor,
+    denominator: Tensor,
     ignore_index: int,
     label_smoothing: float,
     needs: Sequence[bool],
@@ -269,19 +270,21 @@ def _save(ctx: Any, inputs: tuple[Any, ...], output: list[Tensor]) -> None:
     reduction, smoothing, ctx.needs = inputs[6:]
     _, statistics, denominator, *gradients = output
     ctx.mark_non_differentiable(statistics, denominator, *gradients)
-    ctx.by_row = reduction == "none"
-    if ctx.by_row:
+    ctx.again = reduction == "none" or input.dtype == torch.float16
+    if ctx.again:
         ctx.options = ignore_index, smoothing
-        ctx.save_for_backward(input, linear_weight, target, linear_bias, weight, statistics)
+        ctx.save_for_backward(
+            input, linear_weight, target, linear_bias, weight, statistics, denominator
+        )
     else:
         ctx.save_for_backward(denominator, *gradients)
 
 
 def _differentiate(ctx: Any, grads: list[Tensor]) -> tuple[Tensor | None, ...]:
     needs = ctx.needs
-    if ctx.by_row:
+    if ctx.again:
         needs = [ctx.needs_input_grad[place] for place in (0, 1, 3)]
-        made = iter(_backward_by_row(grads[0], *ctx.saved_tensors, *ctx.options, needs))
+        made = iter(_backward_again(grads[0], *ctx.saved_tensors, *ctx.options, needs))
     else:
         denominator, *gradients = ctx.saved_tensors
         made = iter(_backward(grads[0], denominator, gradients))
@@ -290,9 +293,9 @@ def _differentiate(ctx: Any, grads: list[Tensor]) -> tuple[Tensor | None, ...]:
 
 
 _forward.register_autograd(_differentiate, setup_context=_save)
-for _operator in (_backward, _backward_by_row):
+for _operator in (_backward, _backward_again):
     _launch.refuse_twice("linear_cross_entropy", _operator)
-_launch.refuse_vmap("linear_cross_entropy", _forward, _backward, _backward_by_row)
+_launch.refuse_vmap("linear_cross_entropy", _forward, _backward, _backward_again)
 
 
 def inputs(case: Case, device: str, seed: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -384,11 +387,8 @@ PROVIDERS: dict[str, Callable[[], Callable[..., Tensor]]] = {
 
 
 def builds(architecture: str) -> list[Build]:
-    """Those of cross_entropy with a bias, and of the products with it. matmul lists its own."""
-    upstreams = ("one", "rows")
-    rows = (
-        b for upstream in upstreams for b in _cross_entropy_builds.builds(upstream, biased=True)
-    )
+    """The kernels of the rows, with a bias, and of this; the product's own are matmul's."""
+    rows = _cross_entropy_builds.builds(("one", "scalar", "rows"), biased=True)
     return [*rows, *chunks.builds(architecture)]
 
 
