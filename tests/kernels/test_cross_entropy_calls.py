@@ -1,0 +1,431 @@
+"""How both cross-entropies may be called: autograd, torch.compile, CUDA graphs; their refusals."""
+
+import importlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+import torch.autograd.forward_ad as forward_ad
+from torch.fx.experimental.proxy_tensor import make_fx
+
+import kernels
+from kernels import _launch
+
+module = importlib.import_module("kernels.cross_entropy")
+linear_module = importlib.import_module("kernels.linear_cross_entropy")
+chunks = importlib.import_module("kernels._linear_cross_entropy_chunks")
+by_row = importlib.import_module("kernels._cross_entropy_rows")
+ROOT = Path(__file__).parents[2]
+NAMES = ("cross_entropy", "linear_cross_entropy")
+REDUCTIONS = pytest.mark.parametrize("reduction", ["none", "mean", "sum"])
+needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+
+
+@pytest.fixture(params=NAMES)
+def name(request):
+    return request.param
+
+
+@pytest.fixture(autouse=True)
+def three_chunks(monkeypatch):
+    monkeypatch.setattr(chunks, "CHUNK", 8)
+
+
+@pytest.fixture
+def operands(name, device):
+    """The floating operands of the function: logits, or tokens, linear weight and linear bias."""
+    generator = torch.Generator(device).manual_seed(0)
+    shapes = ((19, 23),) if name == "cross_entropy" else ((19, 11), (23, 11), (23,))
+    return tuple(
+        torch.randn(shape, generator=generator, device=device, requires_grad=True)
+        for shape in shapes
+    )
+
+
+@pytest.fixture
+def target(device):
+    target = torch.arange(19, device=device)
+    target[3] = -100
+    return target
+
+
+def call(name, operands, target, **options):
+    """The public function `name` of its floating operands."""
+    if name == "cross_entropy":
+        return kernels.cross_entropy(*operands, target, **options)
+    input, linear_weight, linear_bias = operands
+    return kernels.linear_cross_entropy(
+        input, linear_weight, target, linear_bias=linear_bias, **options
+    )
+
+
+def detached(operands):
+    return tuple(t.detach() for t in operands)
+
+
+@REDUCTIONS
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16], ids=str)
+def test_inputs_are_never_written(name, operands, target, reduction, dtype):
+    operands = tuple(t.detach().to(dtype).requires_grad_() for t in operands)
+    weight = torch.rand(23, device=target.device, dtype=dtype)
+    given = (*operands, target, weight)
+    before = [t.detach().clone() for t in given]
+    loss = call(name, operands, target, weight=weight, reduction=reduction, label_smoothing=0.1)
+    grad = torch.randn_like(loss)
+    grad_before = grad.clone()
+    loss.backward(grad)
+    assert torch.equal(grad, grad_before)
+    assert all(torch.equal(t, was) for t, was in zip(given, before, strict=True))
+
+
+@REDUCTIONS
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16], ids=str)
+def test_backward_can_be_repeated(name, operands, target, reduction, dtype):
+    operands = tuple(t.detach().to(dtype).requires_grad_() for t in operands)
+    loss = call(name, operands, target, reduction=reduction)
+    grad = torch.full_like(loss, 3.0)
+    first = torch.autograd.grad(loss, operands, grad, retain_graph=True)
+    doubled = torch.autograd.grad(loss, operands, 2 * grad, retain_graph=True)
+    again = torch.autograd.grad(loss, operands, grad)
+    for a, b, c in zip(first, again, doubled, strict=True):
+        assert torch.equal(a, b)
+        if dtype == torch.float32:  # float16's smallest numbers are not exact when doubled
+            assert torch.equal(2 * a, c)
+
+
+@REDUCTIONS
+@pytest.mark.parametrize("needed", [(1, 0, 0), (0, 1, 0), (0, 0, 1), (1, 0, 1), (0, 0, 0)])
+def test_only_the_gradients_needed_are_computed(device, target, monkeypatch, reduction, needed):
+    generator = torch.Generator(device).manual_seed(0)
+    operands = tuple(
+        torch.randn(shape, generator=generator, device=device, requires_grad=bool(wanted))
+        for shape, wanted in zip(((19, 11), (23, 11), (23,)), needed, strict=True)
+    )
+    counts = dict.fromkeys(("product", "_add_product", "_add_columns"), 0)
+
+    def count(function):
+        original = getattr(chunks, function)
+
+        def counting(*args):
+            counts[function] += 1
+            original(*args)
+
+        monkeypatch.setattr(chunks, function, counting)
+
+    for function in counts:
+        count(function)
+    loss = call("linear_cross_entropy", operands, target, reduction=reduction)
+    assert loss.requires_grad == any(needed)
+    if loss.requires_grad:
+        loss.sum().backward()
+    times = 1 + (reduction == "none" and any(needed))  # the logits are made
+    assert counts["product"] == 3 * (times + needed[0])
+    assert (counts["_add_product"], counts["_add_columns"]) == (3 * needed[1], 3 * needed[2])
+    assert [t.grad is not None for t in operands] == [*map(bool, needed)]
+    full = tuple(t.detach().requires_grad_() for t in operands)
+    grads = torch.autograd.grad(
+        call("linear_cross_entropy", full, target, reduction=reduction).sum(), full
+    )
+    for operand, grad in zip(operands, grads, strict=True):
+        assert operand.grad is None or torch.equal(operand.grad, grad)
+
+
+def test_without_grad_no_gradient_is_made_ahead(device, target, monkeypatch):
+    operands = tuple(torch.ones(s, device=device, requires_grad=True) for s in ((19, 2), (23, 2)))
+    monkeypatch.setattr(by_row, "gradients", None)
+    with torch.no_grad():
+        assert not kernels.linear_cross_entropy(*operands, target).requires_grad
+
+
+def test_an_operand_changed_before_backward_is_noticed(name, operands, target):
+    loss = call(name, operands, target, reduction="none").sum()
+    with torch.no_grad():
+        operands[0].mul_(2)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        loss.backward()
+
+
+@REDUCTIONS
+@pytest.mark.parametrize("backend", ["eager", "compiled"])
+def test_differentiating_twice_raises(name, operands, target, reduction, backend):
+    def function(*operands):
+        return call(name, operands, target, reduction=reduction).square().sum()
+
+    if backend == "compiled":
+        function = torch.compile(function, fullgraph=True, backend="aot_eager")
+    twice = f"{name}: differentiating twice is not supported"
+    with pytest.raises(RuntimeError, match=f"{twice}|does not currently support double backward"):
+        (grad, *_) = torch.autograd.grad(function(*operands), operands, create_graph=True)
+        grad.sum().backward()
+
+
+@REDUCTIONS
+def test_a_hessian_raises(name, operands, target, reduction):
+    first, *rest = detached(operands)
+    with pytest.raises(RuntimeError, match=f"{name}: differentiating twice is not supported"):
+        torch.autograd.functional.hessian(
+            lambda t: call(name, (t, *rest), target, reduction=reduction).square().sum(), first
+        )
+
+
+def _dual(name, operands, target):
+    first, *rest = detached(operands)
+    with forward_ad.dual_level():
+        return call(name, (forward_ad.make_dual(first, first), *rest), target)
+
+
+def _dual_traced(name, operands, target):
+    first, *rest = detached(operands)
+    traced = make_fx(lambda *operands: call(name, operands, target))(first, *rest)
+    with forward_ad.dual_level():
+        return traced(forward_ad.make_dual(first, first), *rest)
+
+
+def _dual_gradient(name, operands, target):
+    loss = call(name, operands, target)
+    with forward_ad.dual_level():
+        one = torch.ones_like(loss)
+        return torch.autograd.grad(loss, operands, forward_ad.make_dual(one, one))
+
+
+def _jvp(name, operands, target):
+    operands = detached(operands)
+    return torch.func.jvp(lambda *t: call(name, t, target), operands, operands)
+
+
+def _jacfwd(name, operands, target):
+    first, *rest = detached(operands)
+    return torch.func.jacfwd(lambda t: call(name, (t, *rest), target))(first)
+
+
+@pytest.mark.parametrize("how", [_dual, _dual_traced, _dual_gradient, _jvp, _jacfwd])
+def test_forward_mode_raises(name, operands, target, how):
+    with pytest.raises(RuntimeError, match=f"{name}: forward-mode differentiation .* is not"):
+        how(name, operands, target)
+
+
+@pytest.mark.parametrize("requires_grad", [False, True])
+def test_vmap_raises(name, operands, target, requires_grad):
+    first, *rest = (t.detach().requires_grad_(requires_grad) for t in operands)
+    with pytest.raises(RuntimeError, match=f"{name}: vmap is not supported"):
+        torch.func.vmap(lambda t: call(name, (t, *rest), target))(first.expand(2, -1, -1))
+
+
+def test_batched_gradients_are_right_or_raise(name, operands, target):
+    loss = call(name, operands, target)
+    grads = torch.tensor([1.0, -2.0], device=loss.device)
+    try:
+        batched = torch.autograd.grad(
+            loss, operands, grads, is_grads_batched=True, retain_graph=True
+        )
+    except RuntimeError:
+        return
+    for i, grad in enumerate(grads):
+        single = torch.autograd.grad(loss, operands, grad, retain_graph=True)
+        assert all(torch.equal(b[i], s) for b, s in zip(batched, single, strict=True))
+
+
+@REDUCTIONS
+@pytest.mark.parametrize("weighted", [False, True])
+def test_the_operators_are_well_formed(operands, name, target, reduction, weighted):
+    weight = torch.rand(23, device=target.device) if weighted else None
+    options = (-100, reduction, 0.1)
+    grad = torch.randn((19,) if reduction == "none" else (), device=target.device)
+    plain = detached(operands)
+    if name == "cross_entropy":
+        torch.library.opcheck(module._forward, (*operands, target, weight, *options))
+        _, statistics, denominator = module._forward(*plain, target, weight, *options)
+        saved = (*plain, target, weight, statistics, denominator, -100, 0.1)
+        torch.library.opcheck(module._backward, (grad, *saved))
+        return
+    for needs in ([reduction != "none"] * 3, [False] * 3):
+        used = operands if needs[0] or reduction == "none" else plain
+        arguments = (*used[:2], target, used[2], weight, *options, needs)
+        torch.library.opcheck(linear_module._forward, arguments)
+    made = linear_module._forward(*plain[:2], target, plain[2], weight, *options, needs)
+    _, statistics, denominator = made
+    saved = (*plain[:2], target, plain[2], weight, statistics, denominator, -100, 0.1)
+    for needs in ([True] * 3, [False, True, False]):
+        torch.library.opcheck(linear_module._backward_again, (grad, *saved, needs))
+    if reduction != "none":
+        torch.library.opcheck(linear_module._backward, (grad, denominator, [*plain]))
+
+
+@REDUCTIONS
+@pytest.mark.parametrize("dynamic", [False, True])
+def test_compiles_without_a_graph_break(name, operands, target, reduction, dynamic):
+    def function(target, first, *rest):
+        operands = (first * 2, *rest)
+        return call(name, operands, target, reduction=reduction, label_smoothing=0.1).sin()
+
+    torch.compiler.reset()  # of the other parameters, which count as recompilations
+    compiled = torch.compile(function, fullgraph=True, backend="aot_eager", dynamic=dynamic)
+    first, *rest = operands
+    for rows in (19, 7):
+        given = (target[:rows], first[:rows], *rest)
+        loss, expected = compiled(*given), function(*given)
+        assert torch.equal(loss, expected)
+        for got, wanted in zip(
+            torch.autograd.grad(loss.sum(), operands),
+            torch.autograd.grad(expected.sum(), operands),
+            strict=True,
+        ):
+            assert torch.equal(got, wanted)
+
+
+@needs_gpu
+@REDUCTIONS
+def test_captures_into_a_cuda_graph(name, operands, target, reduction):
+    def run():
+        loss = call(name, operands, target, reduction=reduction)
+        return loss, *torch.autograd.grad(loss.sum(), operands)
+
+    run()  # compiles, which a capture may not
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        captured = run()
+    with torch.no_grad():
+        operands[0].normal_()
+        for t in captured:
+            t.fill_(torch.nan)
+    graph.replay()
+    assert all(torch.equal(a, b) for a, b in zip(captured, run(), strict=True))
+
+
+@needs_gpu
+@REDUCTIONS
+def test_never_waits_for_the_device(name, operands, target, reduction):
+    call(name, operands, target, reduction=reduction).sum().backward()
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        call(name, operands, target, reduction=reduction).sum().backward()
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+
+
+X, T = torch.ones(3, 4), torch.tensor([0, 1, 2])
+BAD_LOSSES = {
+    "a list of targets": (dict(target=[0, 1, 2]), TypeError, r"target is a list, .* \[rows\]"),
+    "probabilities": (dict(target=X), TypeError, "target is torch.float32, expected torch.int64"),
+    "32-bit targets": (dict(target=T.int()), TypeError, "target is torch.int32, expected"),
+    "two targets": (dict(target=T[:2]), ValueError, r"target has shape \[2\], expected \[3\]"),
+    "a column": (dict(target=T[:, None]), ValueError, r"target has shape \[3, 1\], expected"),
+    "targets elsewhere": (
+        dict(target=T.to("meta")),
+        ValueError,
+        "input is on cpu and target is on meta, expected one device",
+    ),
+    "a list of weights": (dict(weight=[1.0]), TypeError, "weight is a list, expected a torch"),
+    "double weights": (
+        dict(weight=torch.ones(4).double()),
+        TypeError,
+        "weight is torch.float64, expected one of",
+    ),
+    "half weights": (
+        dict(weight=torch.ones(4).half()),
+        TypeError,
+        "input is torch.float32 and weight is torch.float16, expected one dtype",
+    ),
+    "three weights": (
+        dict(weight=torch.ones(3)),
+        ValueError,
+        r"weight has shape \[3\], expected \[4\], one for each class",
+    ),
+    "learned weights": (
+        dict(weight=torch.ones(4, requires_grad=True)),
+        ValueError,
+        r"weight requires a gradient, expected .* weight.detach\(\)",
+    ),
+    "ignore_index": (dict(ignore_index=1.5), TypeError, "ignore_index is a float, expected an int"),
+    "reduction": (
+        dict(reduction="average"),
+        ValueError,
+        "reduction is 'average', expected one of none, mean, sum",
+    ),
+    "no reduction": (dict(reduction=None), ValueError, "reduction is None, expected one of none"),
+    "smoothing": (
+        dict(label_smoothing=1.1),
+        ValueError,
+        "label_smoothing is 1.1, expected 0 to 1, both included",
+    ),
+    "negative smoothing": (dict(label_smoothing=-0.1), ValueError, "label_smoothing is -0.1"),
+    "NaN smoothing": (dict(label_smoothing=float("nan")), ValueError, "label_smoothing is nan"),
+    "words": (dict(label_smoothing="0.1"), TypeError, "label_smoothing is a str, expected a float"),
+}
+
+
+@pytest.mark.parametrize("how", BAD_LOSSES)
+def test_bad_descriptions_of_a_loss_are_named(name, how):
+    options, error, message = BAD_LOSSES[how]
+    operands = (X,) if name == "cross_entropy" else (torch.ones(3, 5), torch.ones(4, 5), None)
+    with pytest.raises(error, match=f"^{name}: {message}"):
+        call(name, operands, **{"target": T, **options})
+
+
+L, W, B = torch.ones(3, 5), torch.ones(4, 5), torch.ones(4)
+BAD_OPERANDS = {
+    "a list": (
+        ([[1.0]],),
+        TypeError,
+        r"input is a list, expected a torch.Tensor \[rows, classes\]",
+    ),
+    "a vector": ((X[0],), ValueError, r"input has shape \[4\], expected \[rows, classes\]"),
+    "float64": ((X.double(),), TypeError, "input is torch.float64, expected one of torch.float32"),
+    "sparse": ((X.to_sparse(),), TypeError, "input has layout torch.sparse_coo, expected"),
+    "tokens": ((L[None], W, B), ValueError, r"input has shape \[1, 3, 5\], expected \[rows, hidd"),
+    "a mixture": (
+        (L, W.half(), B),
+        TypeError,
+        "input is torch.float32 and linear_weight is torch.float16, expected one dtype",
+    ),
+    "two hiddens": (
+        (L, W.t(), B),
+        ValueError,
+        r"input has shape \[3, 5\] and linear_weight has shape \[5, 4\], expected .* one hidden",
+    ),
+    "a long bias": (
+        (L, W, torch.ones(5)),
+        ValueError,
+        r"linear_bias has shape \[5\], expected \[4\], one for each class",
+    ),
+    "a matrix as bias": ((L, W, W), ValueError, r"linear_bias has shape \[4, 5\], expected \[cla"),
+    "half a bias": ((L, W, B.half()), TypeError, "input is torch.float32 and linear_bias is"),
+}
+
+
+@pytest.mark.parametrize("how", BAD_OPERANDS)
+def test_bad_operands_are_named(how):
+    operands, error, message = BAD_OPERANDS[how]
+    name = NAMES[len(operands) > 1]
+    with pytest.raises(error, match=f"^{name}: {message}"):
+        call(name, operands, T)
+
+
+@pytest.mark.parametrize(("name", "operands"), [(NAMES[0], (X,)), (NAMES[1], (L, W, B))])
+def test_no_kernel_there(name, operands):
+    operands = tuple(t.to("meta") for t in operands)
+    with pytest.raises(RuntimeError, match=f"^{name}: Triton kernels do not run on meta"):
+        call(name, operands, T.to("meta"))
+
+
+@pytest.mark.parametrize("call", ["cross_entropy(x, t)", "linear_cross_entropy(x, x, t)"])
+def test_the_cpu_without_the_interpreter_is_refused_with_both_ways_out(call):
+    code = f"import torch, kernels; x, t = torch.ones(2, 2), torch.tensor([0, 1]); kernels.{call}"
+    environment = {k: v for k, v in os.environ.items() if k != "TRITON_INTERPRET"}
+    run = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True
+    )
+    assert run.returncode == 1
+    last = run.stderr.splitlines()[-1]
+    assert last.startswith(f"RuntimeError: {call.split('(')[0]}: Triton kernels do not run on cpu")
+    assert "CUDA" in last and "TRITON_INTERPRET=1" in last
+
+
+@pytest.mark.skipif(not _launch.INTERPRETED, reason="about Triton's interpreter")
+def test_bfloat16_products_are_refused_by_the_interpreter_rather_than_wrong():
+    message = "linear_cross_entropy: Triton's interpreter multiplies bfloat16 matrices wrongly"
+    with pytest.raises(RuntimeError, match=message):
+        kernels.linear_cross_entropy(L.bfloat16(), W.bfloat16(), T)

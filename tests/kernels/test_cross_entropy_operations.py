@@ -1,0 +1,100 @@
+"""What both cross-entropies declare for the harness: inputs, cost, providers, builds."""
+
+import importlib
+import sys
+
+import pytest
+import torch
+
+from kernels.spec import BACKWARD, FORWARD, FORWARD_BACKWARD, Case
+from tests.kernels.rule import assert_close_as_torch
+
+module = importlib.import_module("kernels.cross_entropy")
+linear_module = importlib.import_module("kernels.linear_cross_entropy")
+SHAPES = {module: {"R": 70, "C": 300}, linear_module: {"R": 70, "H": 20, "C": 300}}
+BOTH = pytest.mark.parametrize("module", SHAPES, ids=lambda module: module.__name__)
+PEERS = {
+    module: ("liger",),
+    linear_module: ("torch chunked", "liger", "liger chunk_mem_const=16", "cut-cross-entropy"),
+}
+
+
+@BOTH
+def test_inputs_are_seeded_and_require_grad_only_for_backward(device, module):
+    shape = SHAPES[module]
+    *operands, target = module.inputs(Case(shape, "float16"), device, 7)
+    assert operands[0].shape == (shape["R"], shape.get("H", shape["C"]))
+    assert all(t.dtype == torch.float16 and t.device.type == device for t in operands)
+    assert target.shape == (shape["R"],) and target.dtype == torch.int64
+    assert target.min() >= 0 and target.max() < shape["C"] and len(target.unique()) > 10
+    assert not any(t.requires_grad for t in operands)
+    for direction in (BACKWARD, FORWARD_BACKWARD):
+        *same, same_target = module.inputs(Case(shape, "float16", direction), device, 7)
+        assert all(t.requires_grad for t in same)
+        assert all(torch.equal(a, b) for a, b in zip(same, operands, strict=True))
+        assert torch.equal(target, same_target)
+    others = module.inputs(Case(shape, "float16"), device, 8)
+    assert not any(torch.equal(a, b) for a, b in zip(others, (*operands, target), strict=True))
+
+
+def test_cost():
+    # 3 x 5 logits of 2 bytes, 3 targets of 8, one loss of 2.
+    case = {"R": 3, "C": 5}
+    costs = {d: module.cost(Case(case, "bfloat16", d)) for d in (FORWARD, BACKWARD)}
+    assert (costs[FORWARD].flops, costs[FORWARD].bytes) == (75, 30 + 24 + 2)
+    assert (costs[BACKWARD].flops, costs[BACKWARD].bytes) == (75, 2 + 30 + 24 + 30)
+    both = module.cost(Case(case, "bfloat16", FORWARD_BACKWARD))
+    assert (both.flops, both.bytes) == (150, 56 + 86)
+
+
+def test_linear_cost():
+    # A product of 2 x 3 x 4 x 5 flops; 12 + 20 numbers of 2 bytes.
+    case = {"R": 3, "H": 4, "C": 5}
+    forward = linear_module.cost(Case(case, "bfloat16", FORWARD))
+    assert (forward.flops, forward.bytes) == (120 + 75, 64 + 24 + 2)
+    both = linear_module.cost(Case(case, "bfloat16", FORWARD_BACKWARD))
+    assert (both.flops, both.bytes) == (360 + 150, 3 * 64 + 2 * 24 + 2 * 2)
+
+
+@BOTH
+def test_every_provider_gives_the_loss(device, module):
+    operands = module.inputs(Case(SHAPES[module], "float32"), device, 0)
+    *floating, target = operands
+    true = module.reference(*(t.double() for t in floating), target)
+    own, scale = module.reference(*operands), module.magnitude(*operands)
+    for name, provider in module.OPERATION.providers.items():
+        if device == "cpu" and (name.startswith("torch.compile") or name in PEERS[module][-3:]):
+            continue  # would need a C++ compiler, or run on GPUs alone
+        if name == "cut-cross-entropy":
+            continue  # takes no float32
+        try:
+            function = provider()
+        except ModuleNotFoundError:
+            assert name in PEERS[module]
+            continue
+        assert_close_as_torch(function(*operands), true, own, scale)
+
+
+@BOTH
+def test_a_peer_that_is_not_installed_says_so(module, monkeypatch):
+    for package in ("liger_kernel", "liger_kernel.transformers.functional", "cut_cross_entropy"):
+        monkeypatch.setitem(sys.modules, package, None)
+    monkeypatch.delattr(torch.nn.functional, "linear_cross_entropy", raising=False)
+    for name, provider in module.OPERATION.providers.items():
+        if name in PEERS[module]:
+            with pytest.raises(ModuleNotFoundError):
+                provider()
+    compiled = ("torch.compile", "torch.compile max-autotune")
+    assert [*module.OPERATION.providers] == ["torch", "triton", *compiled, *PEERS[module]]
+
+
+@BOTH
+@pytest.mark.parametrize("architecture", ["sm_80", "sm_90", "sm_100", "sm_120"])
+def test_builds_are_complete_and_named_once(module, architecture):
+    builds = module.OPERATION.builds(architecture)
+    names = [(b.kernel.__name__, b.configuration, b.dtype) for b in builds]
+    assert len({*names}) == len(names)
+    assert {b.dtype for b in builds} == {"float32", "float16", "bfloat16"}
+    for build in builds:
+        assert {*build.types, *build.constants} == {*build.kernel.arg_names}
+        assert {*build.aligned} <= {*build.types}
