@@ -23,18 +23,16 @@ from dataclasses import dataclass
 
 import torch
 
+from harness.clocks import calibrated, captured, nothing, synchronizer, taker
 from harness.statistics import effective_size, median_interval
 
 MODES = ("host", "warm", "cold", "graph")
 DEVICES = ("cpu", "cuda")
 
-SAMPLE_S = 1e-3  # iterations are repeated until a sample lasts this long, 2000 x a GPU event's tick
 SETTLED = 0.02  # warm-up ends when the medians of two windows differ by less
 WINDOW_S = 0.05
-MAX_GRAPH_ITERATIONS = 256
 BLOCK = 5  # samples a provider takes before the next one's turn; 1 where they are slow
 SLOW_S = 0.05
-CPU_FLUSH_BYTES = 128 * 2**20  # a server's last-level cache is shared, and rarely ours to fill
 
 PRECISE, PLATEAU = "precise", "plateau"
 MAX_SAMPLES, MAX_TIME, BUDGET = "maximum samples", "maximum time", "budget"
@@ -138,7 +136,7 @@ def measure(
     result: dict[str, Measurement | Exception] = {}
     for name, call in providers.items():
         try:
-            runs[name] = _Run(call, device, mode, limits, (before_block or {}).get(name, _nothing))
+            runs[name] = _Run(call, device, mode, limits, (before_block or {}).get(name, nothing))
         except Exception as error:
             result[name] = error
     order, rng = list(runs), random.Random(seed)
@@ -174,21 +172,20 @@ class _Run:
         before_block: Callable[[], object],
     ):
         self._before_block = before_block
-        synchronize = torch.cuda.synchronize if device == "cuda" else _nothing
+        synchronize = synchronizer(device)
         start = time.perf_counter()
         call()
         synchronize()
         self.first_call_s = time.perf_counter() - start
-        take, self.flush_bytes = _taker(device, mode)
+        take, self.flush_bytes = taker(device, mode)
         self.iterations, estimate = 1, 0.0
         self._take = lambda count: take(call, self.iterations, count)
         if mode == "graph":
             # timed without the graph first, to know how many iterations one should hold
-            self.iterations = min(_calibrated(call, synchronize), MAX_GRAPH_ITERATIONS)
-            replay = _captured(call, self.iterations)
+            self.iterations, replay = captured(call, calibrated(call, synchronize))
             self._take = lambda count: [s / self.iterations for s in take(replay, 1, count)]
         elif mode != "cold":
-            self.iterations = _calibrated(call, synchronize)
+            self.iterations = calibrated(call, synchronize)
         self.warmup_s, estimate = self._warm_up(limits)
         self.block = BLOCK if estimate * self.iterations < SLOW_S else 1
         self.blocks: list[tuple[float, ...]] = []
@@ -262,100 +259,6 @@ class _Run:
         )
 
 
-# A taker takes samples: (call, iterations, count) -> seconds per iteration of each sample.
-Taker = Callable[[Callable[[], object], int, int], list[float]]
-
-
-def _taker(device: str, mode: str) -> tuple[Taker, int | None]:
-    """The clock of a device and mode, and the bytes that it overwrites before each sample."""
-    if mode == "cold":
-        flush, size = _flusher(device)
-        return (_by_events if device == "cuda" else _by_wall_clock)(before=flush), size
-    if device == "cuda" and mode != "host":
-        return _by_events(before=_nothing), None
-    return _by_wall_clock(before=_nothing, device=device), None
-
-
-def _by_wall_clock(before: Callable[[], object], device: str = "cpu") -> Taker:
-    synchronize = torch.cuda.synchronize if device == "cuda" else _nothing
-
-    def take(call: Callable[[], object], iterations: int, count: int) -> list[float]:
-        samples = []
-        for _ in range(count):
-            before()
-            synchronize()
-            start = time.perf_counter_ns()
-            for _ in range(iterations):
-                call()
-            synchronize()
-            # a clock that did not move means "below its tick", not "took no time"
-            samples.append(max(time.perf_counter_ns() - start, 1) * 1e-9 / iterations)
-        return samples
-
-    return take
-
-
-def _by_events(before: Callable[[], object]) -> Taker:
-    """Between two events in the stream; the host runs ahead and waits once at the end."""
-
-    def take(call: Callable[[], object], iterations: int, count: int) -> list[float]:
-        pairs = []
-        for _ in range(count):
-            before()
-            start = torch.cuda.Event(enable_timing=True)
-            end = torch.cuda.Event(enable_timing=True)
-            start.record()
-            for _ in range(iterations):
-                call()
-            end.record()
-            pairs.append((start, end))
-        torch.cuda.synchronize()
-        return [max(start.elapsed_time(end), 1e-6) * 1e-3 / iterations for start, end in pairs]
-
-    return take
-
-
-def _flusher(device: str) -> tuple[Callable[[], object], int]:
-    """A function that overwrites the caches, and how many bytes it writes."""
-    if device == "cuda":
-        l2 = torch.cuda.get_device_properties(torch.cuda.current_device()).L2_cache_size
-        size = max(2 * l2, 64 * 2**20)
-    else:
-        size = CPU_FLUSH_BYTES
-    buffer = torch.empty(size // 4, dtype=torch.int32, device=device)
-    return lambda: buffer.add_(1) if device == "cpu" else buffer.zero_(), size
-
-
-def _calibrated(call: Callable[[], object], synchronize: Callable[[], object]) -> int:
-    """Iterations after which a sample lasts SAMPLE_S."""
-    iterations = 1
-    while True:
-        synchronize()
-        start = time.perf_counter()
-        for _ in range(iterations):
-            call()
-        synchronize()
-        spent = time.perf_counter() - start
-        if spent >= SAMPLE_S / 2 or iterations >= 2**20:
-            return max(1, math.ceil(iterations * SAMPLE_S / max(spent, 1e-9)))
-        iterations *= 4
-
-
-def _captured(call: Callable[[], object], iterations: int) -> Callable[[], object]:
-    """The replay of a CUDA graph that holds `iterations` calls."""
-    side = torch.cuda.Stream()  # capture wants the lazy set-up done, on a stream of its own
-    side.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(side):
-        for _ in range(3):
-            call()
-    torch.cuda.current_stream().wait_stream(side)
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        for _ in range(iterations):
-            call()
-    return graph.replay
-
-
 class _no_garbage_collection:
     """Collect before, not during: a collection inside a sample would be timed with it."""
 
@@ -367,10 +270,6 @@ class _no_garbage_collection:
     def __exit__(self, *_: object) -> None:
         if self._was_enabled:
             gc.enable()
-
-
-def _nothing() -> None:
-    pass
 
 
 def _check(providers: Mapping[str, object], device: str, mode: str) -> None:

@@ -1,0 +1,126 @@
+"""Clocks: how a sample is taken on a device in a mode, and after how many iterations it lasts."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+
+import torch
+
+SAMPLE_S = 1e-3  # iterations are repeated until a sample lasts this long, 2000 x a GPU event's tick
+MAX_GRAPH_ITERATIONS = 256
+CPU_FLUSH_BYTES = 128 * 2**20  # a server's last-level cache is shared, and rarely ours to fill
+
+# A taker takes samples: (call, iterations, count) -> seconds per iteration of each sample.
+Taker = Callable[[Callable[[], object], int, int], list[float]]
+
+
+def taker(device: str, mode: str) -> tuple[Taker, int | None]:
+    """The clock of a device and mode, and the bytes that it overwrites before each sample."""
+    if mode == "cold":
+        flush, size = _flusher(device)
+        return (_by_events if device == "cuda" else _by_wall_clock)(before=flush), size
+    if device == "cuda" and mode != "host":
+        return _by_events(before=nothing), None
+    return _by_wall_clock(before=nothing, device=device), None
+
+
+def _by_wall_clock(before: Callable[[], object], device: str = "cpu") -> Taker:
+    synchronize = synchronizer(device)
+
+    def take(call: Callable[[], object], iterations: int, count: int) -> list[float]:
+        samples = []
+        for _ in range(count):
+            before()
+            synchronize()
+            start = time.perf_counter_ns()
+            for _ in range(iterations):
+                call()
+            synchronize()
+            # a clock that did not move means "below its tick", not "took no time"
+            samples.append(max(time.perf_counter_ns() - start, 1) * 1e-9 / iterations)
+        return samples
+
+    return take
+
+
+def _by_events(before: Callable[[], object]) -> Taker:
+    """Between two events in the stream; the host runs ahead and waits once at the end."""
+
+    def take(call: Callable[[], object], iterations: int, count: int) -> list[float]:
+        pairs = []
+        for _ in range(count):
+            before()
+            start = torch.cuda.Event(enable_timing=True)
+            end = torch.cuda.Event(enable_timing=True)
+            start.record()
+            for _ in range(iterations):
+                call()
+            end.record()
+            pairs.append((start, end))
+        torch.cuda.synchronize()
+        return [max(start.elapsed_time(end), 1e-6) * 1e-3 / iterations for start, end in pairs]
+
+    return take
+
+
+def _flusher(device: str) -> tuple[Callable[[], object], int]:
+    """A function that overwrites the caches, and how many bytes it writes."""
+    if device == "cuda":
+        l2 = torch.cuda.get_device_properties(torch.cuda.current_device()).L2_cache_size
+        size = max(2 * l2, 64 * 2**20)
+    else:
+        size = CPU_FLUSH_BYTES
+    buffer = torch.empty(size // 4, dtype=torch.int32, device=device)
+    return lambda: buffer.add_(1) if device == "cpu" else buffer.zero_(), size
+
+
+def calibrated(call: Callable[[], object], synchronize: Callable[[], object]) -> int:
+    """Iterations after which a sample lasts SAMPLE_S."""
+
+    def spent(iterations: int) -> float:
+        synchronize()
+        start = time.perf_counter()
+        for _ in range(iterations):
+            call()
+        synchronize()
+        return time.perf_counter() - start
+
+    iterations = 1
+    while True:
+        least = spent(iterations)
+        if least >= SAMPLE_S / 2:  # or was it interrupted?
+            least = min(least, spent(iterations), spent(iterations))
+        if least >= SAMPLE_S / 2 or iterations >= 2**20:
+            return max(1, math.ceil(iterations * SAMPLE_S / max(least, 1e-9)))
+        iterations *= 4
+
+
+def captured(call: Callable[[], object], iterations: int) -> tuple[int, Callable[[], object]]:
+    """How many of the iterations a CUDA graph holds, and its replay.
+
+    Raises:
+        RuntimeError: the call does what a graph cannot hold.
+    """
+    iterations = min(iterations, MAX_GRAPH_ITERATIONS)
+    side = torch.cuda.Stream()  # capture wants the lazy set-up done, on a stream of its own
+    side.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(side):
+        for _ in range(3):
+            call()
+    torch.cuda.current_stream().wait_stream(side)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        for _ in range(iterations):
+            call()
+    return iterations, graph.replay
+
+
+def synchronizer(device: str) -> Callable[[], object]:
+    """What waits for the device."""
+    return torch.cuda.synchronize if device == "cuda" else nothing
+
+
+def nothing() -> None:
+    """Does nothing."""
