@@ -76,6 +76,8 @@ def _report(results: Path, wanted: str) -> int:
 
 
 def _compile(architectures: Sequence[str], json_file: Path | None) -> int:
+    from concurrent.futures.process import BrokenProcessPool
+
     from harness import compile
 
     try:
@@ -83,7 +85,10 @@ def _compile(architectures: Sequence[str], json_file: Path | None) -> int:
     except ModuleNotFoundError as error:
         return _refuse(f"cannot compile: {error.name} is not installed")
     except OSError as error:
-        return _refuse(f"cannot write {json_file}: {error.strerror or error}")
+        return _refuse(str(error))
+    except BrokenProcessPool:
+        print("python -m harness: the compiler crashed; see which --arch does it", file=sys.stderr)
+        return 1
 
 
 def _tune() -> int:

@@ -84,9 +84,10 @@ def run(
 
     Raises:
         OSError: json_file cannot be written.
+        BrokenProcessPool: the compiler crashed.
     """
-    if json_file is not None and not json_file.parent.is_dir():
-        raise FileNotFoundError(f"no folder {json_file.parent}")
+    if json_file is not None and (json_file.is_dir() or not json_file.parent.is_dir()):
+        raise OSError(f"cannot write {json_file}: not a file in a folder that exists")
     entries = compile_all(architectures, per_kernel)
     if json_file is not None:
         json_file.write_text(json.dumps([asdict(entry) for entry in entries], indent=1) + "\n")

@@ -110,9 +110,9 @@ _SM_80 = {
 }
 CONFIGS = {
     "sm_80": _SM_80,
-    "sm_90": _SM_80
-    | {
+    "sm_90": {
         ("half", "tma"): Config(128, 256, 64, 8, 3),
+        **_SM_80,
         ("half", "large"): Config(128, 256, 64, 8, 3),
         # These two spill on sm_100 with the tiles of sm_80.
         ("tf32", "ragged"): Config(64, 128, 32, 8, 3),
