@@ -114,7 +114,7 @@ def _empty_gradients(
 
 def _save(ctx: Any, inputs: tuple[Tensor, Tensor | None, str], output: Tensor) -> None:
     input, bias, ctx.activation = inputs
-    constant = ctx.activation in ("identity", "threshold")  # the gradient does not depend on them
+    constant = ctx.activation in _activations.CONSTANT
     ctx.save_for_backward(*((None, None) if constant else (input, bias)))
 
 
