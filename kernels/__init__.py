@@ -26,11 +26,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from kernels.bias_activation import bias_activation as bias_activation
     from kernels.cross_entropy import cross_entropy as cross_entropy
+    from kernels.linear import linear as linear
     from kernels.linear_cross_entropy import linear_cross_entropy as linear_cross_entropy
     from kernels.matmul import matmul as matmul
     from kernels.spec import Operation
 
-NAMES = ("matmul", "bias_activation", "cross_entropy", "linear_cross_entropy")
+NAMES = ("matmul", "linear", "bias_activation", "cross_entropy", "linear_cross_entropy")
 
 
 def load(name: str) -> Operation:
