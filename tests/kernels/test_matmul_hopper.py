@@ -1,0 +1,116 @@
+"""The path of large half-precision products on Hopper; interpreted where there is no GPU."""
+
+import importlib
+
+import pytest
+import torch
+
+import kernels
+from kernels import _launch, _product
+from tests.kernels.products import BFLOAT16, check, random
+from tests.kernels.rule import assert_close_as_torch
+
+module = importlib.import_module("kernels.matmul")
+
+
+@pytest.fixture
+def hopper(device, monkeypatch):
+    """Sends all that descriptors can describe to Hopper's kernel; the launches that took it."""
+    if device == "cuda" and _launch.architecture(torch.empty(0, device=device)) != "sm_90":
+        pytest.skip("needs a Hopper or Blackwell GPU")
+    shapes, launch = [], _product.launch
+    monkeypatch.setattr(_launch, "architecture", lambda operand: "sm_90")
+    monkeypatch.setattr(_product, "shape_class", lambda M, N, K: "large")
+    monkeypatch.setattr(
+        _product,
+        "launch",
+        lambda a, b, out, shape, tile: (shapes.append(shape), launch(a, b, out, shape, tile)),
+    )
+    return shapes
+
+
+def padded(matrix):
+    """The same matrix in rows of a multiple of 8, NaN past its end."""
+    rows, columns = matrix.shape
+    around = matrix.new_full((rows, columns + -columns % 8), torch.nan)
+    around[:, :columns] = matrix
+    return around[:, :columns]
+
+
+# One tile, several a program, several groups of rows: tiles are 128 x 256 in groups of 8 rows.
+@pytest.mark.parametrize(
+    "sizes", [(24, 40, 32), (136, 264, 72), (520, 520, 24), (1160, 264, 40)], ids=str
+)
+@pytest.mark.parametrize("dtype", [torch.float16, BFLOAT16], ids=str)
+def test_hopper_forward_and_gradients_of_each_layout(device, hopper, sizes, dtype):
+    M, N, K = sizes
+    a, b = random(device, dtype, M, K), random(device, dtype, K, N, seed=1)
+    check(a, b)
+    check(a.t().contiguous().t(), b.t().contiguous().t())
+    assert hopper == ["tma"] * 6
+
+
+def test_hopper_reads_and_writes_nothing_past_ragged_edges(device, hopper):
+    a, b = random(device, torch.float16, 131, 67), random(device, torch.float16, 67, 259, seed=1)
+    around = torch.full((131, 264), 7.0, dtype=torch.float16, device=device)
+    for left in (padded(a), padded(a.t()).t()):
+        for right in (padded(b), padded(b.t()).t()):
+            around.fill_(7)
+            module._product(left, right, around[:, :259])
+            true = a.cpu().double() @ b.cpu().double()
+            assert_close_as_torch(around[:, :259], true, a @ b, module.magnitude(a, b))
+            assert (around[:, 259:] == 7).all()
+    assert hopper == ["tma"] * 4
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    {
+        "row not of 16 bytes": lambda t: t[:, :-1].contiguous(),
+        "starts off 16 bytes": lambda t: t[:, 1:],
+        "every other column": lambda t: t[:, ::2],
+        "expanded": lambda t: t[:1].expand(*t.shape),
+        "overlapping": lambda t: t.flatten().as_strided(t.shape, (8, 1)),
+    }.items(),
+    ids=lambda item: item[0],
+)
+def test_what_a_descriptor_cannot_describe_takes_the_plain_kernel(device, hopper, spoil):
+    a = spoil[1](random(device, torch.float16, 32, 48))
+    check(a, random(device, torch.float16, a.shape[1], 24, seed=1))
+    assert hopper[0] == "large"
+
+
+def test_a_transposed_output_takes_the_plain_kernel(device, hopper):
+    a, b = random(device, torch.float16, 32, 48), random(device, torch.float16, 48, 24, seed=1)
+    c = torch.empty(24, 32, dtype=torch.float16, device=device).t()
+    module._product(a, b, c)
+    true = a.cpu().double() @ b.cpu().double()
+    assert_close_as_torch(c, true, a @ b, module.magnitude(a, b))
+    assert hopper == ["large"]
+
+
+def test_hopper_without_products(device, hopper):
+    a, b = (torch.ones(s, dtype=torch.float16, device=device) for s in ((24, 0), (0, 32)))
+    assert not kernels.matmul(a, b).any() and hopper == ["large"]
+
+
+@pytest.mark.parametrize(
+    ("sizes", "dtype", "architecture", "shape"),
+    [
+        ((2048, 2048, 64), torch.float16, "sm_90", "tma"),
+        ((2056, 2048, 8), torch.bfloat16, "sm_90", "tma"),
+        ((2048, 2048, 64), torch.float16, "sm_80", "large"),
+        ((2048, 2048, 64), torch.float32, "sm_90", "large"),
+        ((2048, 2049, 64), torch.float16, "sm_90", "ragged"),
+        ((2048, 2040, 64), torch.float16, "sm_90", "small"),
+        ((16, 2**20, 64), torch.float16, "sm_90", "skinny"),
+    ],
+    ids=str,
+)
+def test_large_half_products_go_to_hoppers_kernel(monkeypatch, sizes, dtype, architecture, shape):
+    M, N, K = sizes
+    monkeypatch.setattr(_launch, "architecture", lambda operand: architecture)
+    a, b, out = (torch.empty(s, dtype=dtype) for s in ((M, K), (K, N), (M, N)))
+    arithmetic = "ieee" if dtype == torch.float32 else "half"
+    tile = _product.CONFIGS[architecture][arithmetic, shape]
+    assert _product.select(a, b, out) == (shape, tile)
