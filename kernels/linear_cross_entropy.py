@@ -215,14 +215,22 @@ def _(
 
 
 @torch.library.custom_op("flopwise::linear_cross_entropy_backward", mutates_args=())
-def _backward(grad: Tensor, denominator: Tensor, gradients: Sequence[Tensor]) -> list[Tensor]:
-    """Gradients of the sum to gradients of the reduction, none of them in place."""
+def _backward(
+    grad: Tensor, denominator: Tensor, gradients: Sequence[Tensor], operands: Sequence[Tensor]
+) -> list[Tensor]:
+    """Gradients of the sum to gradients of the reduction, none of them in place.
+
+    The operands differentiated are not read: they are here so that autograd knows that the result
+    depends on them, and differentiating twice raises whatever grad is.
+    """
     _check_runnable(grad)
     return [chunks.scaled(t, grad, denominator) for t in gradients]
 
 
 @_backward.register_fake
-def _(grad: Tensor, denominator: Tensor, gradients: Sequence[Tensor]) -> list[Tensor]:
+def _(
+    grad: Tensor, denominator: Tensor, gradients: Sequence[Tensor], operands: Sequence[Tensor]
+) -> list[Tensor]:
     return [grad.new_empty(t.shape) for t in gradients]
 
 
@@ -277,7 +285,9 @@ def _save(ctx: Any, inputs: tuple[Any, ...], output: list[Tensor]) -> None:
             input, linear_weight, target, linear_bias, weight, statistics, denominator
         )
     else:
-        ctx.save_for_backward(denominator, *gradients)
+        differentiated = zip((input, linear_weight, linear_bias), ctx.needs, strict=True)
+        operands = [t for t, needed in differentiated if needed]
+        ctx.save_for_backward(denominator, *gradients, *operands)
 
 
 def _differentiate(ctx: Any, grads: list[Tensor]) -> tuple[Tensor | None, ...]:
@@ -286,8 +296,9 @@ def _differentiate(ctx: Any, grads: list[Tensor]) -> tuple[Tensor | None, ...]:
         needs = [ctx.needs_input_grad[place] for place in (0, 1, 3)]
         made = iter(_backward_again(grads[0], *ctx.saved_tensors, *ctx.options, needs))
     else:
-        denominator, *gradients = ctx.saved_tensors
-        made = iter(_backward(grads[0], denominator, gradients))
+        denominator, *saved = ctx.saved_tensors
+        count = len(saved) // 2
+        made = iter(_backward(grads[0], denominator, saved[:count], saved[count:]))
     input, linear_weight, linear_bias = (next(made) if needed else None for needed in needs)
     return input, linear_weight, None, linear_bias, None, None, None, None, None
 

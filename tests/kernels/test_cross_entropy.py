@@ -291,7 +291,7 @@ ALL_STRIDES = st.sampled_from(["contiguous", "every other", "expanded"])
     weight_strides=st.none() | ALL_STRIDES,
     strides=st.tuples(ALL_STRIDES, ALL_STRIDES),
     ignored=st.sampled_from([-100, 0, 5]),
-    scale=st.sampled_from([0.1, 1, 30]),
+    scale=st.sampled_from([0.1, 1, 10]),
     seed=st.integers(0, 1000),
 )
 def test_anything(

@@ -150,16 +150,21 @@ def test_an_operand_changed_before_backward_is_noticed(name, operands, target):
 
 @REDUCTIONS
 @pytest.mark.parametrize("backend", ["eager", "compiled"])
-def test_differentiating_twice_raises(name, operands, target, reduction, backend):
+@pytest.mark.parametrize("after", [torch.square, torch.clone], ids=["square", "itself"])
+def test_differentiating_twice_raises(name, operands, target, reduction, backend, after):
+    """Also where the upstream gradient is a constant, which alone would hide the dependence."""
+
     def function(*operands):
-        return call(name, operands, target, reduction=reduction).square().sum()
+        return after(call(name, operands, target, reduction=reduction)).sum()
 
     if backend == "compiled":
+        torch.compiler.reset()
         function = torch.compile(function, fullgraph=True, backend="aot_eager")
     twice = f"{name}: differentiating twice is not supported"
     with pytest.raises(RuntimeError, match=f"{twice}|does not currently support double backward"):
-        (grad, *_) = torch.autograd.grad(function(*operands), operands, create_graph=True)
-        grad.sum().backward()
+        grads = torch.autograd.grad(function(*operands), operands, create_graph=True)
+        # A term beside it that can be differentiated must not hide that this one cannot.
+        (grads[-1].sum() + operands[0].sum()).backward()
 
 
 @REDUCTIONS
@@ -251,7 +256,7 @@ def test_the_operators_are_well_formed(operands, name, target, reduction, weight
     for needs in ([True] * 3, [False, True, False]):
         torch.library.opcheck(linear_module._backward_again, (grad, *saved, needs))
     if reduction != "none":
-        torch.library.opcheck(linear_module._backward, (grad, denominator, [*plain]))
+        torch.library.opcheck(linear_module._backward, (grad, denominator, [*plain], [*plain]))
 
 
 @REDUCTIONS
