@@ -6,7 +6,7 @@ What kernels/linear.py makes differentiable; its docstring tells the algorithm.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 import triton
@@ -18,6 +18,7 @@ from kernels import _activations, _launch
 from kernels._activations import activate
 from kernels._tiles import product, tile_of
 from kernels.spec import Build
+from kernels.tuning import Config
 
 
 @triton.jit
@@ -86,17 +87,6 @@ def _persistent_kernel(
         _store_half(left, bias_ptr, output_desc, pre_desc, m, n, N, stride_b, ACTIVATION)
         n += BLOCK_N // 2
         _store_half(right, bias_ptr, output_desc, pre_desc, m, n, N, stride_b, ACTIVATION)
-
-
-class Config(NamedTuple):
-    """A tile, and how many warps and pipeline stages work on it; named as the launch names them."""
-
-    BLOCK_M: int
-    BLOCK_N: int
-    BLOCK_K: int
-    num_warps: int
-    num_stages: int
-    GROUP_M: int = 8
 
 
 # (arithmetic, shape class): `shape_class` and `select` say what these mean.

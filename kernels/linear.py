@@ -35,7 +35,7 @@ from torch import Tensor
 
 from kernels import _activation_rows, _activations, _launch, _linear_kernel
 from kernels._activation_rows import as_rows
-from kernels.matmul import _product
+from kernels._product import product
 from kernels.spec import BACKWARD, FORWARD, FORWARD_BACKWARD, Case, Cost, Operation
 
 
@@ -138,9 +138,9 @@ def _backward(
         )
     rows, remaining = as_rows(grad if grad_pre is None else grad_pre), iter(grads)
     if weight is not None:
-        _product(rows, weight, as_rows(next(remaining)))
+        product(rows, weight, as_rows(next(remaining)))
     if input is not None:
-        _product(rows.t(), as_rows(input), next(remaining))
+        product(rows.t(), as_rows(input), next(remaining))
     return grads
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 import kernels
 from kernels import _activations, _launch, _linear_kernel
-from kernels._linear_kernel import Config
+from kernels.tuning import Config
 from tests.kernels.test_bias_activation import LAYOUTS, check, random
 
 # The file, not the function that `kernels.linear` is.
