@@ -13,11 +13,10 @@ import torch
 from torch import Tensor
 
 from harness import contention, record
+from harness import fields as fields_of
 from harness.comparison import Checker, Comparison, Verdict
-from harness.energy import measure_energy
-from harness.environment import DeviceState, device_state
+from harness.environment import device_state
 from harness.roofline import Roofs
-from harness.statistics import speedup_interval
 from harness.timing import FULL, QUICK, Limits, Measurement, measure
 
 PRESETS: Mapping[str, Limits] = {"quick": QUICK, "full": FULL}
@@ -112,8 +111,11 @@ def run(comparison: Comparison, providers: Sequence[str], setting: Setting) -> d
             deadline=setting.deadline,
             before_block={n: c.reset for n, c in right.items() if hasattr(c, "reset")},
         )
-    cores = contention.shares(cores_before, contention.read())
+    cores = contention.shares(cores_before, contention.read(), torch.get_num_threads())
     after = device_state(setting.device)
+    for name, call in right.items():
+        if isinstance(measured[name], Measurement) and (wrong := _wrong_now(checker, call)):
+            failed[name] = (record.FAILED, f"right before it was timed, and not after: {wrong}")
     results = {}
     for name in providers:
         fields = dict(known)
@@ -129,13 +131,23 @@ def run(comparison: Comparison, providers: Sequence[str], setting: Setting) -> d
             continue
         assert isinstance(outcome, Measurement)
         outcome = replace(outcome, first_call_s=verdicts[name][1] or outcome.first_call_s)
-        fields |= _timing(outcome)
-        fields |= _speedup(outcome, measured.get(comparison.baseline), comparison.baseline)
-        fields |= _work(comparison, outcome, setting)
-        fields |= _state(before, after)
+        fields |= fields_of.timing(outcome)
+        baseline = measured.get(comparison.baseline)
+        if comparison.baseline in failed:
+            baseline = None
+        fields |= fields_of.speedup(outcome, baseline, comparison.baseline)
+        fields |= fields_of.work(comparison, outcome, setting.roofs, setting.mode)
+        fields |= fields_of.state(before, after)
         if setting.device == "cpu":
-            fields |= _contention(*cores)
-        fields |= _resources(_bound(right[name], timed), comparison, setting)
+            fields |= fields_of.cores(*cores)
+        fields |= fields_of.doubts(fields)
+        fields |= fields_of.resources(
+            _bound(right[name], timed),
+            comparison.kind,
+            setting.device,
+            setting.mode,
+            setting.preset,
+        )
         results[name] = Result(_row_fields(fields, name, record.OK, None), outcome.samples)
     return results
 
@@ -187,123 +199,17 @@ def _row_fields(
     known: Mapping[str, Any], provider: str, status: str, reason: str | None
 ) -> dict[str, Any]:
     fields = {**known, "provider": provider, "status": status, "reason": reason}
-    return record.extra_info(fields, f"{status}: {reason}" if reason else "not known")
+    return record.extra_info(fields, f"{status}: see reason" if reason else "not known")
 
 
-def _timing(m: Measurement) -> dict[str, Any]:
-    few = f"{m.n_eff:.0f} effective samples are too few for {m.confidence:.0%}"
-    return {
-        "iterations": m.iterations,
-        "n": len(m.samples),
-        "median_s": m.median,
-        "median_low_s": m.low if math.isfinite(m.low) else None,
-        "median_low_s_reason": few,
-        "median_high_s": m.high if math.isfinite(m.high) else None,
-        "median_high_s_reason": few,
-        "confidence": m.confidence,
-        "n_eff": m.n_eff,
-        "stop_reason": m.stop_reason,
-        "flush_bytes": m.flush_bytes,
-        "flush_bytes_reason": "only mode cold overwrites the caches",
-        "warmup_s": m.warmup_s,
-        "first_call_s": m.first_call_s,
-    }
-
-
-def _speedup(m: Measurement, baseline: object, name: str) -> dict[str, Any]:
-    fields = ("speedup", "speedup_low", "speedup_high")
-    if not isinstance(baseline, Measurement):
-        why = f"the baseline {name} was not measured beside it"
-        return {f"{field}_reason": why for field in fields}
-    ratio, low, high = speedup_interval(baseline.blocks, m.blocks, m.confidence)
-    few = f"{len(m.blocks)} blocks are too few for an interval"
-    known = math.isfinite(high)
-    values = (ratio, low if known else None, high if known else None)
-    return dict(zip(fields, values, strict=True)) | {f"{field}_reason": few for field in fields}
-
-
-def _work(comparison: Comparison, m: Measurement, setting: Setting) -> dict[str, Any]:
-    flops, size = comparison.flops, comparison.bytes
-    fields: dict[str, Any] = {
-        "flop_per_s": flops / m.median if flops else None,
-        "flop_per_s_reason": "its FLOPs are not known",
-        "byte_per_s": size / m.median if size else None,
-        "byte_per_s_reason": "its bytes are not known",
-    }
-    if setting.roofs is None:
-        why = "a roof has no roof"
-        return (
-            fields
-            | dict.fromkeys(("roof_share_reason", "roof_bound_reason"), why)
-            | {"above_roof_reason": why}
-        )
-    high = m.high if math.isfinite(m.high) else m.median
-    return fields | setting.roofs.share(comparison, m.median, high, setting.mode)
-
-
-def _state(before: DeviceState, after: DeviceState) -> dict[str, Any]:
-    """The device around the whole case: its providers took turns, so they share the readings."""
-    reasons = {**before.reasons, **after.reasons}
-    throttled = before.throttled or after.throttled if after.throttled is not None else None
-    names = {*(before.throttle_reasons or ()), *(after.throttle_reasons or ())}
-    fields: dict[str, Any] = {
-        "clock_before_hz": before.clock_hz,
-        "clock_before_hz_reason": reasons.get("clock_hz"),
-        "clock_after_hz": after.clock_hz,
-        "clock_after_hz_reason": reasons.get("clock_hz"),
-        "temperature_c": after.temperature_c,
-        "throttled": throttled,
-        "throttle_reasons": None if throttled is None else ", ".join(sorted(names)) or "none",
-    }
-    told = ("temperature_c", "throttled", "throttle_reasons")
-    return fields | {f"{key}_reason": reasons.get(key) for key in told}
-
-
-def _contention(waited: float | None, stolen: float | None) -> dict[str, Any]:
-    """Whether others had the cores; told of a CPU, where it is what throttling is to a GPU."""
-    if waited is None:
-        why = "the operating system does not tell how long threads wait for a core"
-        return dict.fromkeys(("waited_share_reason", "throttled_reason"), why)
-    reasons = []
-    if waited > contention.BUSY:
-        reasons.append(f"other processes: threads waited {waited:.0%} of the time for a core")
-    if stolen is not None and stolen > contention.BUSY:
-        reasons.append(f"the hypervisor gave the cores to others {stolen:.0%} of the time")
-    return {
-        "waited_share": waited,
-        "throttled": bool(reasons),
-        "throttle_reasons": "; ".join(reasons) or "none",
-    }
-
-
-def _resources(
-    call: Callable[[], object], comparison: Comparison, setting: Setting
-) -> dict[str, Any]:
-    fields: dict[str, Any] = {}
-    if setting.device == "cuda":
-        torch.cuda.synchronize()
-        torch.cuda.reset_peak_memory_stats()
-        held = torch.cuda.memory_allocated()
-        call()
-        torch.cuda.synchronize()
-        # inputs are held before the call, so this is what the call adds to them
-        fields["peak_memory_bytes"] = torch.cuda.max_memory_allocated() - held
-    else:
-        fields["peak_memory_bytes_reason"] = "torch keeps no peak of its memory on the CPU"
-    names = ("energy_j", "energy_net_j", "energy_method")
-    mode = "warm" if setting.device == "cuda" else "host"
-    if setting.preset != "full" or setting.mode != mode or comparison.kind == "roof":
-        why = f"windows of 5 s are spent in the preset full, mode {mode}"
-        return fields | {f"{name}_reason": why for name in names}
-    energy = measure_energy(lambda: _drop(call()), setting.device)
-    for name in names:
-        fields[name] = getattr(energy, name)
-        fields[f"{name}_reason"] = energy.reasons.get(name)
-    return fields
-
-
-def _drop(_: object) -> None:
-    """Energy's windows take a function without a result."""
+def _wrong_now(checker: Checker, call: Any) -> str | None:
+    """What is wrong with a provider that was right before it was called many times."""
+    try:
+        if hasattr(call, "reset"):
+            call.reset()  # the truth begins where it began
+        return checker.check(call).wrong
+    except Exception as error:
+        return _first_line(error)
 
 
 def _bound(call: Any, inputs: tuple[Tensor, ...]) -> Callable[[], object]:

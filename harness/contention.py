@@ -31,14 +31,16 @@ def read() -> Reading:
     return Reading(time.perf_counter(), _waited_s(), _stolen_s())
 
 
-def shares(before: Reading, after: Reading) -> tuple[float | None, float | None]:
-    """(waited, stolen) between two readings, each as a share of the time of one core."""
+def shares(before: Reading, after: Reading, threads: int) -> tuple[float | None, float | None]:
+    """(waited, stolen) between two readings, each as a share of the time of so many cores."""
     passed = after.at - before.at
 
     def share(first: float | None, second: float | None) -> float | None:
         if first is None or second is None or passed <= 0:
             return None
-        return max(second - first, 0.0) / passed  # a thread that ended takes its count along
+        return (
+            max(second - first, 0.0) / passed / threads
+        )  # a thread that ended takes its count along
 
     return share(before.waited_s, after.waited_s), share(before.stolen_s, after.stolen_s)
 

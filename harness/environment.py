@@ -150,8 +150,9 @@ def git_state() -> dict[str, Any]:
     commit, inside = _output("git", "rev-parse", "HEAD", "--show-prefix").split("\n")[:2]
     if inside:
         raise Unavailable("not a checkout, but a folder inside another project's")
-    changes = _output("git", "--no-optional-locks", "status", "--porcelain", "--untracked-files=no")
-    return {"commit": commit, "dirty": changes != ""}
+    lines = _output("git", "--no-optional-locks", "status", "--porcelain").splitlines()
+    untracked = sum(line.startswith("??") for line in lines)
+    return {"commit": commit, "dirty": len(lines) > untracked, "untracked": untracked}
 
 
 def without_paths(text: str) -> str:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import shlex
 from collections.abc import Callable, Iterable
 from contextlib import nullcontext
 from pathlib import Path
@@ -296,14 +297,16 @@ def pytest_report_teststatus(
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """benchmark.json, from all rows on disk."""
+    """benchmark.json, from all rows on disk; a run that measured nothing has not succeeded."""
     run = session.config.stash.get(_SESSION, None)
     if run is None:
         return
     if run.progress:
         run.progress.stop()
     try:
-        session.config.stash[_COUNTS] = run.finish()
+        counts = session.config.stash[_COUNTS] = run.finish()
+        if not counts[record.OK] and session.exitstatus == pytest.ExitCode.OK:
+            session.exitstatus = pytest.ExitCode.NO_TESTS_COLLECTED
     except StoreError as error:
         session.config.stash[_COUNTS] = {}
         run.problems.append(str(error))
@@ -325,8 +328,11 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
     late = [r for r in run.rows.values() if "budget:" in (r.extra_info["reason"] or "")]
     if missing or late:
         why = "interrupted" if missing else "the budget was spent"
+        given = [a for a in config.invocation_params.args if not str(a).startswith("--resume")]
+        again = " ".join(shlex.quote(str(a)) for a in [*given, f"--resume={run.run}"])
         terminalreporter.write_line(
-            f"{len(missing) + len(late)} rows are missing ({why}); go on with: pytest "
-            f"--benchmark-only --preset {run.options.preset} --resume={run.run}"
+            f"{len(missing) + len(late)} rows are missing ({why}); go on with: pytest {again}"
         )
+    if "cuda" in run.options.devices and not run.gpu_usable:
+        terminalreporter.write_line(f"cuda was asked for, and there is none: {run.gpu_reason}")
     terminalreporter.write_line(f"{REPORT}: python -m harness report {run.run}")

@@ -79,7 +79,7 @@ FIELDS: dict[str, tuple[str, bool]] = {
     "clock_before_hz": (NUMBER, False),
     "clock_after_hz": (NUMBER, False),
     "temperature_c": (NUMBER, False),
-    "waited_share": (NUMBER, False),  # of a core's time, that threads waited for a core
+    "waited_share": (NUMBER, False),  # of its time, that a thread waited for a core
     "throttled": (FLAG, False),  # a GPU's clock was held down, or a CPU's cores were taken
     "throttle_reasons": (TEXT, False),
 }

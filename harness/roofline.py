@@ -9,7 +9,6 @@ the case's bytes fit there and the mode leaves them in it.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -24,38 +23,31 @@ PRODUCT_SIZE = {"cpu": 1024, "cuda": 8192}
 DEFAULT_CACHE_BYTES = 2**20
 
 
-@dataclass(frozen=True)
-class Peak:
-    """A rate, per second, at the median, and at the fast end of its interval."""
-
-    median: float
-    high: float
-
-
 class Roofs:
     """Peaks of one device, each measured when it is first asked for.
 
     Args:
         device: "cpu" or "cuda".
-        measure: (comparison, mode) -> seconds an iteration: (median, low end of its interval),
-            or None where it could not be measured. The plugin's keeps the row.
+        measure: (comparison, mode) -> seconds an iteration at its quickest, or None where it
+            could not be measured. The session's keeps the row.
     """
 
-    def __init__(
-        self, device: str, measure: Callable[[Comparison, str], tuple[float, float] | None]
-    ):
+    def __init__(self, device: str, measure: Callable[[Comparison, str], float | None]):
         self.device = device
         self._measure = measure
-        self._peaks: dict[tuple[str, str], Peak | None] = {}
+        self._peaks: dict[tuple[str, str], float | None] = {}
 
-    def peak(self, what: str, dtype: str) -> Peak | None:
+    def peak(self, what: str, dtype: str) -> float | None:
         """FLOP/s of a product in `dtype`, or byte/s of a copy; None where it failed."""
         key = what, dtype if what == PRODUCT else ""
         if key not in self._peaks:
             comparison = product(self.device, dtype) if what == PRODUCT else copy(self.device, what)
             seconds = self._measure(comparison, "warm" if self.device == "cuda" else "host")
             work = comparison.flops if what == PRODUCT else comparison.bytes
-            self._peaks[key] = seconds and Peak(*((work or 0) / s for s in seconds))
+            self._peaks[key] = work / seconds if work and seconds else None
+        if what == CACHE and (memory := self.peak(MEMORY, dtype)):
+            # a cache is no slower than what is behind it, whatever a short copy's launch costs
+            return max(memory, self._peaks[key] or 0.0)
         return self._peaks[key]
 
     def share(self, case: Comparison, median: float, high: float, mode: str) -> dict[str, Any]:
@@ -75,14 +67,8 @@ class Roofs:
             parts.append(("compute", case.flops, self.peak(PRODUCT, case.dtype)))
         if any(peak is None for _, _, peak in parts):
             return {f"{field}_reason": "the roof could not be measured" for field in fields}
-        least = max((work / peak.median, bound) for bound, work, peak in parts if peak)
-        # as fast as the roof's interval allows, against as slow as the case's does
-        surely = max(work / peak.high for _, work, peak in parts if peak)
-        return {
-            "roof_share": least[0] / median,
-            "roof_bound": least[1],
-            "above_roof": surely > high,
-        }
+        least, bound = max((work / peak, bound) for bound, work, peak in parts if peak)
+        return {"roof_share": least / median, "roof_bound": bound, "above_roof": least > high}
 
 
 def cache_bytes(device: str) -> int:

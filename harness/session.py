@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from harness.comparison import Comparison
 from harness.progress import LiveProgress
 from harness.record import Row
 from harness.roofline import Roofs
+from harness.timing import BLOCK
 
 Build = Callable[[str], Comparison]
 
@@ -93,6 +95,14 @@ class Session:
                     f"cannot resume {run.name}: it was measured on {run.resolve().parent.name}, "
                     f"and this machine is {machine}"
                 )
+            before, _ = store.read_environment(run)
+            for name in ("commit", "dirty", "torch", "threads"):
+                then, now = _identity(before)[name], _identity(self.environment)[name]
+                if then != now:
+                    raise store.StoreError(
+                        f"cannot resume {run.name}: its {name} was {then}, and is {now} now; "
+                        "start a new run"
+                    )
             return run
         git = self.environment.get("git") or {}
         commit = f"-{git['commit'][:7]}" if git.get("commit") else ""
@@ -176,8 +186,8 @@ class Session:
             roofs=self._roofs[device],
         )
 
-    def _roof(self, device: str, roof: Comparison, mode: str) -> tuple[float, float] | None:
-        """Measure a peak, or take it from the rows of the run that is resumed."""
+    def _roof(self, device: str, roof: Comparison, mode: str) -> float | None:
+        """Seconds of a peak: measured now, or in the rows of the run that is resumed."""
         group = f"roof {device}"
         name = f"{roof.subject}-{roof.case}-{roof.dtype}"
         key = f"roof::{device}::{name}"
@@ -189,10 +199,12 @@ class Session:
             row = Row(key, group, name, {"device": device}, result.fields, result.samples)
             self.store.append([row])
             self.rows[key] = row
-        info = self.rows[key].extra_info
-        if info["status"] != record.OK:
+        row = self.rows[key]
+        if row.status != record.OK:
             return None
-        return info["median_s"], info["median_low_s"] or info["median_s"]
+        # what the machine can do, so the fast end: the quickest stretch that was seen
+        blocks = [row.samples[i : i + BLOCK] for i in range(0, len(row.samples), BLOCK)]
+        return min(statistics.median(block) for block in blocks)
 
     def finish(self) -> dict[str, int]:
         """Write benchmark.json from all rows on disk; rows by status.
@@ -208,6 +220,17 @@ class Session:
         return counts
 
 
+def _identity(described: Mapping[str, Any]) -> dict[str, Any]:
+    """What must not change within a run."""
+    git, packages = described.get("git") or {}, described.get("packages") or {}
+    return {
+        "commit": git.get("commit"),
+        "dirty": git.get("dirty"),
+        "torch": packages.get("torch"),
+        "threads": described.get("torch_threads"),
+    }
+
+
 def _told(rows: Sequence[Row]) -> str:
     return ", ".join(_told_one(row.extra_info) for row in rows)
 
@@ -218,13 +241,17 @@ def _told_one(info: Mapping[str, Any]) -> str:
     if info["status"] != record.OK:
         return f"{info['provider']} {info['status']}: {info['reason']}"
     text = f"{info['provider']} {_seconds(info['median_s'])}"
-    if info["median_high_s"]:
-        text += f" ±{(info['median_high_s'] - info['median_low_s']) / 2 / info['median_s']:.1%}"
+    if info["median_high_s"] is None:
+        text += f" (n={info['n']}, no interval)"
+    else:
+        half = (info["median_high_s"] - info["median_low_s"]) / 2
+        text += f" ±{half / info['median_s']:.1%}"
     if info["speedup_high"] and info["provider"] != info["baseline"]:
-        text += (
-            f" ({info['speedup']:.2f}x, {info['speedup_low']:.2f} to {info['speedup_high']:.2f})"
-        )
-    return text
+        low, high = info["speedup_low"], info["speedup_high"]
+        text += f" ({info['speedup']:.2f}x, {low:.2f} to {high:.2f})"
+    doubts = [info["throttle_reasons"]] if info["throttled"] else []
+    doubts += ["above the measured roof"] if info["above_roof"] else []
+    return f"{text} !! {'; '.join(doubts)}" if doubts else text
 
 
 def _seconds(value: float) -> str:

@@ -139,6 +139,11 @@ def measure(
             runs[name] = _Run(call, device, mode, limits, (before_block or {}).get(name, nothing))
         except Exception as error:
             result[name] = error
+    # one size for all: the median of one sample and the median of five lie apart where samples
+    # are skewed, and their ratio would say that one provider is faster
+    if any(run.sample_s > SLOW_S for run in runs.values()):
+        for run in runs.values():
+            run.block = 1
     order, rng = list(runs), random.Random(seed)
     start, budget_s = time.perf_counter(), limits.max_s * len(runs)
     with _no_garbage_collection():
@@ -187,7 +192,8 @@ class _Run:
         elif mode != "cold":
             self.iterations = calibrated(call, synchronize)
         self.warmup_s, estimate = self._warm_up(limits)
-        self.block = BLOCK if estimate * self.iterations < SLOW_S else 1
+        self.sample_s = estimate * self.iterations
+        self.block = BLOCK
         self.blocks: list[tuple[float, ...]] = []
         self.stop_reason = ""
         self._next_look: float = limits.min_samples

@@ -161,11 +161,20 @@ def warnings(frame: pd.DataFrame) -> list[str]:
     rows = frame[(frame["status"] == OK) & (frame["kind"] != "roof")]
     error, bound = rows["correctness_error"], rows["correctness_bound"]
     checks = (
-        (rows["throttled"].eq(True), "throttled while measured"),
-        (rows["above_roof"].eq(True), "above the measured roof"),
+        (
+            rows["throttled"].eq(True),
+            "measured while the clock was held down, or others had the CPU's cores (which leaves "
+            "no verdict)",
+        ),
+        (rows["above_roof"].eq(True), "above the measured roof, and so without a verdict"),
         (
             ~rows["confidence"].isin([0.95]),
             "with an interval of no or another confidence than 95 %",
+        ),
+        (
+            (rows["median_high_s"] - rows["median_low_s"] > 0.1 * rows["median_s"])
+            | rows["median_high_s"].isna(),
+            "with an interval wider than ± 5 % of the median, or none",
         ),
         (error > bound, "with an error above its bound"),
         (error.isna(), "measured without a check of correctness"),

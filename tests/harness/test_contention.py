@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from harness import case, contention
+from harness import contention, fields
 from harness.contention import BUSY, Reading, read, shares
 from harness.environment import usable_cores
 
@@ -25,7 +25,7 @@ def test_processes_that_take_the_cores_show():
         time.sleep(0.2)
         before = read()
         busy(1.0)
-        waited, _ = shares(before, read())
+        waited, _ = shares(before, read(), 1)
     finally:
         for other in others:
             other.kill()
@@ -34,8 +34,8 @@ def test_processes_that_take_the_cores_show():
 
 
 def test_shares_are_of_the_time_that_passed():
-    assert shares(Reading(0, 1.0, 2.0), Reading(10, 2.0, 2.5)) == (0.1, 0.05)
-    assert shares(Reading(0, 1.0, None), Reading(10, 0.5, None)) == (0.0, None)
+    assert shares(Reading(0, 1.0, 2.0), Reading(10, 2.0, 2.5), 2) == (0.05, 0.025)
+    assert shares(Reading(0, 1.0, None), Reading(10, 0.5, None), 1) == (0.0, None)
 
 
 @pytest.mark.parametrize("text", ["", "12", "a b c"])
@@ -52,17 +52,17 @@ def test_a_system_that_does_not_tell_is_none(tmp_path, monkeypatch, text):
     ("waited", "stolen", "throttled", "reason"),
     [
         (BUSY / 2, 0.0, False, "none"),
-        (0.25, 0.0, True, "other processes: threads waited 25% of the time for a core"),
+        (0.25, 0.0, True, "contended: a thread waited 25% of the time for a core"),
         (0.0, 0.5, True, "the hypervisor gave the cores to others 50% of the time"),
         (0.0, None, False, "none"),
     ],
 )
 def test_a_row_says_that_the_cores_were_busy(waited, stolen, throttled, reason):
-    fields = case._contention(waited, stolen)
-    assert (fields["throttled"], fields["throttle_reasons"]) == (throttled, reason)
-    assert fields["waited_share"] == waited
+    found = fields.cores(waited, stolen)
+    assert (found["throttled"], found["throttle_reasons"]) == (throttled, reason)
+    assert found["waited_share"] == waited
 
 
 def test_a_row_says_that_nobody_knows():
-    fields = case._contention(None, None)
-    assert "throttled" not in fields and fields["throttled_reason"]
+    found = fields.cores(None, None)
+    assert "throttled" not in found and found["throttled_reason"]

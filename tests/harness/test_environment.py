@@ -371,9 +371,9 @@ def test_the_commit_and_whether_files_differ_from_it(tmp_path: Path, monkeypatch
     commit = git("rev-parse", "HEAD").strip()
     (tmp_path / "results").mkdir()
     (tmp_path / "results/rows").write_text("untracked results do not make it dirty")
-    assert environment.git_state() == {"commit": commit, "dirty": False}
+    assert environment.git_state() == {"commit": commit, "dirty": False, "untracked": 1}
     (tmp_path / "file").write_text("two")
-    assert environment.git_state() == {"commit": commit, "dirty": True}
+    assert environment.git_state() == {"commit": commit, "dirty": True, "untracked": 1}
     monkeypatch.setattr(environment, "REPOSITORY", tmp_path / "results")
     with pytest.raises(Unavailable, match="inside another project"):
         environment.git_state()

@@ -139,6 +139,21 @@ def test_wrong_providers_are_refused_before_timing_and_the_others_go_on(project)
     assert by_provider["mine"].extra_info["speedup"] is not None
 
 
+def test_a_provider_that_is_wrong_once_it_is_timed_has_no_result(project):
+    more = """
+calls = []
+def tires(x):
+    calls.append(1)
+    return torch.sum(x) if len(calls) < 20 else torch.zeros(())
+PROVIDERS["tires"] = tires
+"""
+    project.write(providers='"torch", "tires"', more=more)
+    measure(project).assert_outcomes(passed=1, failed=1)
+    tired = next(r for r in rows(project)[0].values() if r.extra_info["provider"] == "tires")
+    assert tired.extra_info["reason"].startswith("right before it was timed, and not after: wrong")
+    assert (tired.samples, tired.extra_info["speedup"]) == ((), None)
+
+
 def test_a_case_that_cannot_be_built_fails_alone(project):
     more = """
 @pytest.mark.parametrize("provider", ["torch"])
@@ -282,6 +297,25 @@ def test_another_machines_run_is_not_resumed(project):
     run.parent.rename(run.parent.with_name("another-machine"))
     result = measure(project, "--resume=last")
     result.stderr.fnmatch_lines(["*cannot resume *: it was measured on another-machine*"])
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "name"),
+    [("git", "commit", "commit"), ("packages", "torch", "torch"), ("", "torch_threads", "threads")],
+)
+def test_a_run_of_other_code_or_software_is_not_resumed(project, section, key, name):
+    measure(project)
+    path = store.runs(project.path / "results")[0] / store.ENVIRONMENT
+    described = json.loads(path.read_text())
+    (described[section] if section else described)[key] = "another"
+    path.write_text(json.dumps(described))
+    result = measure(project, "--resume=last")
+    result.stderr.fnmatch_lines([f"*cannot resume *: its {name} was another, and is * now;*"])
+
+
+def test_a_run_that_measured_nothing_has_not_succeeded(project):
+    result = measure(project, "--budget=1e-9")
+    assert result.ret == pytest.ExitCode.NO_TESTS_COLLECTED
 
 
 def test_with_benchmarks_disabled_providers_are_checked_and_not_timed(project):

@@ -102,10 +102,13 @@ def test_doubtful_rows_are_counted():
         row(correctness_error=1e-9, correctness_bound=1e-8),
         row(above_roof=True, correctness_error=1e-7, correctness_bound=1e-8),
         row(None, throttled=True),
+        row(spread=0.06, correctness_error=1e-9, correctness_bound=1e-8),
     ]
     assert summary.warnings(frame(rows)) == [
-        "1 row throttled while measured",
-        "1 row above the measured roof",
+        "1 row measured while the clock was held down, or others had the CPU's cores (which "
+        "leaves no verdict)",
+        "1 row above the measured roof, and so without a verdict",
+        "1 row with an interval wider than ± 5 % of the median, or none",
         "1 row with an error above its bound",
     ]
 

@@ -1,0 +1,149 @@
+"""The fields of a row that was timed, from what was measured; harness/record.py lists them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+
+from harness.comparison import Comparison
+from harness.contention import BUSY
+from harness.energy import measure_energy
+from harness.environment import DeviceState
+from harness.roofline import Roofs
+from harness.statistics import speedup_interval
+from harness.timing import Measurement
+
+
+def timing(m: Measurement) -> dict[str, Any]:
+    """Seconds an iteration, and how they were come by."""
+    few = f"{m.n_eff:.0f} effective samples are too few for {m.confidence:.0%}"
+    return {
+        "iterations": m.iterations,
+        "n": len(m.samples),
+        "median_s": m.median,
+        "median_low_s": m.low if math.isfinite(m.low) else None,
+        "median_low_s_reason": few,
+        "median_high_s": m.high if math.isfinite(m.high) else None,
+        "median_high_s_reason": few,
+        "confidence": m.confidence,
+        "n_eff": m.n_eff,
+        "stop_reason": m.stop_reason,
+        "flush_bytes": m.flush_bytes,
+        "flush_bytes_reason": "only mode cold overwrites the caches",
+        "warmup_s": m.warmup_s,
+        "first_call_s": m.first_call_s,
+    }
+
+
+def speedup(m: Measurement, baseline: object, name: str) -> dict[str, Any]:
+    """Against the baseline, where that was measured beside it."""
+    fields = ("speedup", "speedup_low", "speedup_high")
+    if not isinstance(baseline, Measurement):
+        why = f"the baseline {name} was not measured beside it"
+        return {f"{field}_reason": why for field in fields}
+    ratio, low, high = speedup_interval(baseline.blocks, m.blocks, m.confidence)
+    few = f"{len(m.blocks)} blocks are too few for an interval"
+    known = math.isfinite(high)
+    values = (ratio, low if known else None, high if known else None)
+    return dict(zip(fields, values, strict=True)) | {f"{field}_reason": few for field in fields}
+
+
+def work(comparison: Comparison, m: Measurement, roofs: Roofs | None, mode: str) -> dict[str, Any]:
+    """Rates, and the share of the roof."""
+    flops, size = comparison.flops, comparison.bytes
+    fields: dict[str, Any] = {
+        "flop_per_s": flops / m.median if flops else None,
+        "flop_per_s_reason": "its FLOPs are not known",
+        "byte_per_s": size / m.median if size else None,
+        "byte_per_s_reason": "its bytes are not known",
+    }
+    if roofs is None:
+        why = "a roof has no roof"
+        return (
+            fields
+            | dict.fromkeys(("roof_share_reason", "roof_bound_reason"), why)
+            | {"above_roof_reason": why}
+        )
+    high = m.high if math.isfinite(m.high) else m.median
+    return fields | roofs.share(comparison, m.median, high, mode)
+
+
+def state(before: DeviceState, after: DeviceState) -> dict[str, Any]:
+    """The device around the whole case: its providers took turns, so they share the readings."""
+    reasons = {**before.reasons, **after.reasons}
+    throttled = before.throttled or after.throttled if after.throttled is not None else None
+    names = {*(before.throttle_reasons or ()), *(after.throttle_reasons or ())}
+    fields: dict[str, Any] = {
+        "clock_before_hz": before.clock_hz,
+        "clock_before_hz_reason": reasons.get("clock_hz"),
+        "clock_after_hz": after.clock_hz,
+        "clock_after_hz_reason": reasons.get("clock_hz"),
+        "temperature_c": after.temperature_c,
+        "throttled": throttled,
+        "throttle_reasons": None if throttled is None else ", ".join(sorted(names)) or "none",
+    }
+    told = ("temperature_c", "throttled", "throttle_reasons")
+    return fields | {f"{key}_reason": reasons.get(key) for key in told}
+
+
+def cores(waited: float | None, stolen: float | None) -> dict[str, Any]:
+    """Whether others had the cores; told of a CPU, where it is what throttling is to a GPU."""
+    if waited is None:
+        why = "the operating system does not tell how long threads wait for a core"
+        return dict.fromkeys(("waited_share_reason", "throttled_reason"), why)
+    reasons = []
+    if waited > BUSY:
+        reasons.append(f"contended: a thread waited {waited:.0%} of the time for a core")
+    if stolen is not None and stolen > BUSY:
+        reasons.append(f"the hypervisor gave the cores to others {stolen:.0%} of the time")
+    return {
+        "waited_share": waited,
+        "throttled": bool(reasons),
+        "throttle_reasons": "; ".join(reasons) or "none",
+    }
+
+
+def doubts(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """No interval, and so no verdict, for a speedup that the row's own figures speak against."""
+    if fields["device"] == "cpu" and fields.get("throttled"):
+        why = f"not to be trusted: {fields['throttle_reasons']}"
+    elif fields.get("above_roof"):
+        why = "not to be trusted: it is faster than the roof measured in this run"
+    else:
+        return {}
+    ends = ("speedup_low", "speedup_high")
+    return dict.fromkeys(ends) | {f"{end}_reason": why for end in ends}
+
+
+def resources(
+    call: Callable[[], object], kind: str, device: str, mode: str, preset: str
+) -> dict[str, Any]:
+    """Peak memory and energy of one iteration."""
+    fields: dict[str, Any] = {}
+    if device == "cuda":
+        torch.cuda.synchronize()
+        torch.cuda.reset_peak_memory_stats()
+        held = torch.cuda.memory_allocated()
+        call()
+        torch.cuda.synchronize()
+        # inputs are held before the call, so this is what the call adds to them
+        fields["peak_memory_bytes"] = torch.cuda.max_memory_allocated() - held
+    else:
+        fields["peak_memory_bytes_reason"] = "torch keeps no peak of its memory on the CPU"
+    names = ("energy_j", "energy_net_j", "energy_method")
+    one = "warm" if device == "cuda" else "host"
+    if preset != "full" or mode != one or kind == "roof":
+        why = f"windows of 5 s are spent in the preset full, mode {one}"
+        return fields | {f"{name}_reason": why for name in names}
+    energy = measure_energy(lambda: _drop(call()), device)
+    for name in names:
+        fields[name] = getattr(energy, name)
+        fields[f"{name}_reason"] = energy.reasons.get(name)
+    return fields
+
+
+def _drop(_: object) -> None:
+    """Energy's windows take a function without a result."""
