@@ -20,9 +20,9 @@ study: $(READY)
 	@$(PY) -m pytest --benchmark-only $(ARGS); status=$$?; \
 	if [ $$status -le 2 ]; then $(PY) -m harness report || exit $$?; fi; exit $$status
 
-# The slow ones (pytest -m slow) take minutes more; .ci/run has them.
+# pytest -m slow takes minutes more, and .ci/run has it; pytest -m exhaustive takes many.
 test: $(READY)
-	$(PY) -m pytest -m "not slow" $(ARGS)
+	$(PY) -m pytest -m "not slow and not exhaustive" $(ARGS)
 
 report: $(READY)
 	@$(PY) -m harness report

@@ -68,7 +68,7 @@ def test_some_of_every_kernel_for_sm_80_and_sm_90(tmp_path):
     assert ("sm_90", "wgmma m64n256k16", "TMA") in found
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_every_build_of_every_architecture(tmp_path):
     entries = entries_of(tmp_path, compile.ARCHITECTURES, None)
     check(entries, compile.ARCHITECTURES)

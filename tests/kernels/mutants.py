@@ -104,7 +104,16 @@ def _child(mutant: Mutant) -> int:
     files = sorted(map(str, TESTS.glob(f"test_{mutant.tests}*.py")))
     if not files:
         return 98
-    quick = ["-x", "-q", "-m", "not slow", "-p", "no:cacheprovider", "-k", "not build"]
+    quick = [
+        "-x",
+        "-q",
+        "-m",
+        "not slow and not exhaustive",
+        "-p",
+        "no:cacheprovider",
+        "-k",
+        "not build",
+    ]
     return int(pytest.main([*files, *quick]))
 
 
