@@ -30,7 +30,7 @@ CONTROLS = tuple(
         (_MATMUL, "tl.dot("),
         (_LINEAR, "tile_of("),
         (_BIAS, "activate("),
-        (_GRADIENTS, "grad[:, None] * ("),
+        (_GRADIENTS, "- grad[:, None] * q"),
         (_ADD_PRODUCT, "tl.dot("),
     )
 )
@@ -120,20 +120,20 @@ MUTANTS = (
     Mutant(
         "cross_entropy: the gradient's target not subtracted",
         *_GRADIENTS,
-        "mass[:, None] * p - q",
-        "mass[:, None] * p",
+        " - grad[:, None] * q",
+        "",
     ),
     Mutant(
         "cross_entropy: the gradient rounded before the target is subtracted",
         *_GRADIENTS,
-        "mass[:, None] * p - q",
-        "(mass[:, None] * p).to(out_ptr.dtype.element_ty).to(tl.float32) - q",
+        "(grad * mass)[:, None] * p - grad[:, None] * q",
+        "grad[:, None] * ((mass[:, None] * p).to(out_ptr.dtype.element_ty).to(tl.float32) - q)",
     ),
     Mutant(
         "cross_entropy: the upstream gradient forgotten",
         *_GRADIENTS,
-        "grad[:, None] * (",
-        "(",
+        "(grad * mass)[:, None] * p - grad[:, None] * q",
+        "mass[:, None] * p - q",
     ),
     Mutant(
         "cross_entropy: ignored rows have a gradient",

@@ -44,20 +44,30 @@ class Mutant(NamedTuple):
     new: str
 
 
-def mutate(mutant: Mutant) -> None:
-    """Put the faulty function in the place of the real one, in this process.
+def faulty_source(mutant: Mutant) -> str:
+    """The real function's source with the fault in it.
 
     Raises:
         LookupError: the text to change is not there exactly once: the mutant is out of date.
     """
-    module = importlib.import_module(mutant.module)
-    real = getattr(module, mutant.function)
+    real = getattr(importlib.import_module(mutant.module), mutant.function)
     source = inspect.getsource(getattr(real, "fn", real))
     if source.count(mutant.old) != 1:
         raise LookupError(f"{mutant.old!r} stands {source.count(mutant.old)} times in it")
+    return source.replace(mutant.old, mutant.new)
+
+
+def mutate(mutant: Mutant) -> None:
+    """Put the faulty function in the place of the real one, in this process.
+
+    Raises:
+        LookupError: the mutant is out of date.
+    """
+    real = getattr(importlib.import_module(mutant.module), mutant.function)
+    source = faulty_source(mutant)
     # a file, because triton reads a kernel's source from where it was defined
     with tempfile.NamedTemporaryFile("w", suffix=".py", delete=False) as file:
-        file.write(source.replace(mutant.old, mutant.new))
+        file.write(source)
     scope: dict[str, Any] = sys.modules[getattr(real, "fn", real).__module__].__dict__
     exec(compile(Path(file.name).read_text(), file.name, "exec"), scope)
     faulty = scope[mutant.function]

@@ -9,6 +9,7 @@ import pytest
 
 import kernels
 from tests.kernels.faults import CONTROLS, MUTANTS
+from tests.kernels.mutants import faulty_source
 
 ROOT = Path(__file__).parents[2]
 
@@ -29,6 +30,12 @@ def test_there_are_enough_and_of_every_operation():
     assert len({mutant.fault for mutant in MUTANTS}) == len(MUTANTS) >= 20
     for name in kernels.NAMES:
         assert any(mutant.fault.startswith(f"{name}: ") for mutant in MUTANTS), name
+
+
+@pytest.mark.parametrize("mutant", [*CONTROLS, *MUTANTS], ids=lambda mutant: mutant.fault)
+def test_a_mutant_changes_the_kernel_as_it_is_now(mutant):
+    # a mutant that is out of date would be found by the slow test alone
+    faulty_source(mutant)
 
 
 @pytest.mark.slow
