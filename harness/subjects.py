@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from harness.comparison import Comparison, Outputs
 from kernels.spec import BACKWARD, FORWARD, FORWARD_BACKWARD, Case, Operation
 from workloads import data as datasets
+from workloads import optimizers
 from workloads.spec import Batch, Workload
 
 TRAIN, INFERENCE = "train", "inference"
@@ -140,21 +141,18 @@ class _Step:
     ):
         self.model = workload.model(0).to(device, dtype)
         self.parameters = list(self.model.parameters())
-        self.optimizer = workload.optimizer(self.parameters)
-        for group in self.optimizer.param_groups:
-            group["lr"] *= min(1.0, batch / workload.batch_size)
-            if "capturable" in group:
-                group["capturable"] = device == "cuda"  # so that a CUDA graph can hold it
         loss: Callable[[nn.Module, Batch], Tensor] = workload.loss
-        self.loss = torch.compile(loss, dynamic=False) if compiled else loss
+        self.step = optimizers.make(
+            workload.optimizer,
+            self.model,
+            torch.compile(loss, dynamic=False) if compiled else loss,
+            workload.learning_rate * min(1.0, batch / workload.batch_size),
+            capturable=device == "cuda",  # so that a CUDA graph can hold it
+        )
         self._initial = [p.detach().clone() for p in self.parameters]
 
     def __call__(self, x: Tensor, y: Tensor) -> Outputs:
-        self.optimizer.zero_grad()
-        loss = self.loss(self.model, Batch(x, y))
-        loss.backward()
-        self.optimizer.step()
-        return (loss.detach(), *self.parameters)
+        return (self.step(Batch(x, y)), *self.parameters)
 
     def reset(self) -> None:
         """Back to the start, in place: a model trained for long on one batch has gradients that
@@ -162,16 +160,13 @@ class _Step:
         with torch.no_grad():
             for parameter, initial in zip(self.parameters, self._initial, strict=True):
                 parameter.copy_(initial)
-            for state in self.optimizer.state.values():
-                for value in state.values():
-                    if isinstance(value, Tensor):
-                        value.zero_()
+            for kept in self.step.state():
+                kept.zero_()
 
     def state(self) -> list[Tensor]:
         """What an iteration reads and writes: the parameters once more than the outputs count
         them, and the optimizer's state twice."""
-        kept = [v for s in self.optimizer.state.values() for v in s.values()]
-        return [*self.parameters, *(t for t in kept * 2 if isinstance(t, Tensor))]
+        return [*self.parameters, *self.step.state() * 2]
 
 
 class _ByDtype:

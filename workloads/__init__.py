@@ -10,7 +10,9 @@
 `workloads.spec` says what a workload declares, `workloads.data` holds the data sets.
 
 To add one, write a module here that ends in `WORKLOAD = Workload(...)` and put its name into
-`NAMES`; tests and benchmarks take it from there. Importing this package imports no torch.
+`NAMES`; tests, benchmarks and trials take it from there. A module may also have `VARIANTS`, a
+tuple of Workloads named "module/variant", for what is compared with it. Importing this package
+imports no torch.
 """
 
 from __future__ import annotations
@@ -25,11 +27,30 @@ NAMES: tuple[str, ...] = ("linear_regression", "mlp_classification")
 
 
 def load(name: str) -> Workload:
-    """The workload of that name; its module is imported on first use.
+    """The workload of that name, or its variant, e.g. "rnn/gru"; imported on first use.
 
     Raises:
-        ValueError: `name` is not in NAMES.
+        ValueError: there is no such workload or variant.
     """
-    if name not in NAMES:
+    module, _, variant = name.partition("/") if isinstance(name, str) else (name, "", "")
+    if module not in NAMES:
         raise ValueError(f"unknown workload {name!r}: choose one of {', '.join(NAMES)}")
-    return importlib.import_module(f"{__name__}.{name}").WORKLOAD
+    found = importlib.import_module(f"{__name__}.{module}")
+    if not variant:
+        return found.WORKLOAD
+    by_name = {workload.name: workload for workload in getattr(found, "VARIANTS", ())}
+    if name not in by_name:
+        known = ", ".join(by_name) or f"none: {module} has no variants"
+        raise ValueError(f"unknown workload {name!r}: choose one of {known}")
+    return by_name[name]
+
+
+def variants(name: str) -> tuple[str, ...]:
+    """The names of a workload's variants, e.g. ("rnn/gru", "rnn/lstm"); often there are none.
+
+    Raises:
+        ValueError: there is no such workload.
+    """
+    load(name)
+    module = importlib.import_module(f"{__name__}.{name}")
+    return tuple(workload.name for workload in getattr(module, "VARIANTS", ()))

@@ -9,9 +9,9 @@ import functools
 from collections.abc import Iterator
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from workloads.spec import Batch, Data
+from workloads.spec import Batch, Data, Workload
 
 
 @functools.cache
@@ -90,11 +90,33 @@ def batches(data: Batch, size: int, seed: int) -> Iterator[Batch]:
         seed: of the order.
 
     Raises:
-        ValueError: `size` is not an int of at least 1, or `data` is empty. Raised by the call,
-            not by the first batch.
+        ValueError: `size` is not an int of at least 1, or larger than `data`, or `data` is
+            empty. Raised by the call, not by the first batch.
     """
-    _check(data, size)
+    check_size(data, size)
+    if size > len(data):
+        raise ValueError(f"batch size {size}: the training set has {len(data)} samples")
     return _stream(data, size, torch.Generator().manual_seed(seed))
+
+
+def stream(
+    workload: Workload, model: nn.Module, train: Batch, size: int, seed: int
+) -> Iterator[Batch]:
+    """The mini-batches that a workload trains on: its own, or shuffled epochs.
+
+    Args:
+        workload: whose.
+        model: the module in training; an agent acts with it as it then is.
+        train: the training set, on the device to train on.
+        size, seed: as of `batches`.
+
+    Raises:
+        ValueError: as `batches` does.
+    """
+    if workload.batches is None:
+        return batches(train, size, seed)
+    check_size(train, size)
+    return workload.batches(model, train, size, seed)
 
 
 def sample(data: Batch, size: int, seed: int) -> Batch:
@@ -108,16 +130,21 @@ def sample(data: Batch, size: int, seed: int) -> Batch:
     Raises:
         ValueError: `size` is not an int of at least 1, or `data` is empty.
     """
-    _check(data, size)
+    check_size(data, size)
     generator = torch.Generator().manual_seed(seed)
     return _rows(data, torch.randint(len(data), (size,), generator=generator))
 
 
 def _stream(data: Batch, size: int, generator: torch.Generator) -> Iterator[Batch]:
-    order = torch.empty(0, dtype=torch.int64)
+    device = data.x.device
+    order = torch.empty(0, dtype=torch.int64, device=device)
     while True:
-        while len(order) < size:
-            order = torch.cat([order, torch.randperm(len(data), generator=generator)])
+        if len(order) < size:
+            # whole epochs at once, drawn on the CPU so that every device has the same order; a
+            # copy to the device for each batch would be part of each step
+            missing = -(-(size - len(order)) // len(data))
+            epochs = [torch.randperm(len(data), generator=generator) for _ in range(missing)]
+            order = torch.cat([order, torch.cat(epochs).to(device)])
         yield _rows(data, order[:size])
         order = order[size:]
 
@@ -127,7 +154,12 @@ def _rows(data: Batch, index: Tensor) -> Batch:
     return Batch(data.x[index], data.y[index])
 
 
-def _check(data: Batch, size: int) -> None:
+def check_size(data: Batch, size: int) -> None:
+    """Refuse a batch size that is none.
+
+    Raises:
+        ValueError: `size` is not an int of at least 1, or `data` is empty.
+    """
     if type(size) is not int or size < 1:  # a bool is an int to isinstance
         raise ValueError(f"batch size {size!r}: must be an int of at least 1")
     if len(data) == 0:

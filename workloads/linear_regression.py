@@ -76,7 +76,8 @@ WORKLOAD = Workload(
     target=Target("relative suboptimality", 1e-6),
     # backward: the weight's gradient only, as no input needs one
     flops=Flops(forward=2 * FEATURES, backward=2 * FEATURES),
-    optimizer=functools.partial(torch.optim.SGD, lr=LEARNING_RATE),
+    optimizer="sgd",
+    learning_rate=LEARNING_RATE,
     batch_size=BATCH_SIZE,
     max_steps=MAX_STEPS,
     floor=0.0,

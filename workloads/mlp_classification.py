@@ -6,7 +6,6 @@ training set without an error, so it is judged on the validation set.
 
 from __future__ import annotations
 
-import functools
 import itertools
 
 import torch
@@ -63,7 +62,8 @@ WORKLOAD = Workload(
     metric=metric,
     target=Target("validation cross-entropy", 0.10),
     flops=_flops(),
-    optimizer=functools.partial(torch.optim.Adam, lr=LEARNING_RATE),
+    optimizer="adam",
+    learning_rate=LEARNING_RATE,
     batch_size=BATCH_SIZE,
     max_steps=MAX_STEPS,
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -40,14 +40,20 @@ class Flops:
     """Analytic FLOPs of one sample, a multiply-add counting two; elementwise work not counted.
 
     The same convention as torch.utils.flop_counter, so that the two can be compared.
+
+    Attributes:
+        forward: of the loss.
+        backward: of its gradient.
+        draw: of making the sample itself, where the model has a part in that: an agent acts.
     """
 
     forward: int
     backward: int
+    draw: int = 0
 
     @property
     def step(self) -> int:
-        """Forward and backward of one sample."""
+        """Forward and backward of one sample, drawn beforehand."""
         return self.forward + self.backward
 
 
@@ -59,23 +65,43 @@ class Target:
     value: float
     lower_is_better: bool = True
 
+    def reached(self, value: float) -> bool:
+        """Whether `value` is as good as the target; NaN never is."""
+        return value <= self.value if self.lower_is_better else value >= self.value
+
 
 @dataclass(frozen=True)
 class Workload:
     """One model type of the course.
 
+    Models behave the same in train() and in eval(): whatever depends on the batch depends on it
+    always (BatchNorm without running statistics), and nothing is dropped at random. So a step is
+    one function of parameters and batch, which torch.func and CUDA graphs need.
+
     Attributes:
-        name: the module's name.
+        name: the module's name; a variant's is "module/variant".
         data: () -> Data, the same for every call.
-        model: seed -> a freshly initialised module in float32 on the CPU.
-        loss: (model, batch) -> scalar tensor, differentiable.
-        metric: (model, batch) -> scalar tensor, the validation metric of `target`.
+        model: seed -> a freshly initialised module in float32 on the CPU. Its call takes a
+            batch's x.
+        loss: (model, batch) -> scalar tensor, differentiable: the mean over the samples. Does
+            not synchronise with the device and draws nothing at random.
+        metric: (model, batch) -> scalar tensor, the validation metric of `target`, without a
+            graph. `batch` is the validation set.
         target: the validation value to reach.
         flops: FLOPs of one sample.
-        optimizer: parameters -> the torch optimizer of a plain training step.
-        batch_size: samples a step that the optimizer's learning rate is meant for.
+        optimizer: its name in workloads.optimizers.
+        learning_rate: the optimizer's, at `batch_size`.
+        batch_size: samples a step.
         max_steps: a trial that has not reached the target by then is censored.
         floor: the best value the metric can take, where it is known, else None.
+        batches: (model, train, size, seed) -> endless mini-batches for training, on the device
+            of `train`; None for shuffled epochs of the training set (workloads.data.batches).
+            An agent makes its own with the model as it then is.
+        shifted: () -> Batch: the validation set moved in place or time, where the claim is that
+            the model bears it.
+        generate: (model, seed) -> what a trained model writes, draws, answers or does, as text.
+        own_kernels: whether loss and its gradient can run on this project's kernels in the
+            place of torch's functions (workloads.own_kernels).
     """
 
     name: str
@@ -85,7 +111,12 @@ class Workload:
     metric: Callable[[nn.Module, Batch], Tensor]
     target: Target
     flops: Flops
-    optimizer: Callable[..., torch.optim.Optimizer]
+    optimizer: str
+    learning_rate: float
     batch_size: int
     max_steps: int
     floor: float | None = None
+    batches: Callable[[nn.Module, Batch, int, int], Iterator[Batch]] | None = None
+    shifted: Callable[[], Batch] | None = None
+    generate: Callable[[nn.Module, int], str] | None = None
+    own_kernels: bool = False

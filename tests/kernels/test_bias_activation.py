@@ -4,11 +4,12 @@ import importlib
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import kernels
 from kernels import _activation_rows, _activations, _launch
+from tests.kernels.examples import examples
 from tests.kernels.rule import assert_close_as_torch
 
 # The file, not the function that `kernels.bias_activation` is.
@@ -121,7 +122,7 @@ LAYOUTS = {
 ALL_LAYOUTS = st.sampled_from(sorted(LAYOUTS))
 
 
-@settings(max_examples=80, deadline=None, derandomize=True)
+@examples(160)
 @given(
     sizes=st.tuples(st.integers(0, 80), st.integers(0, 80)),
     layouts=st.tuples(ALL_LAYOUTS, ALL_LAYOUTS),

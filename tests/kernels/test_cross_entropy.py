@@ -4,10 +4,11 @@ import importlib
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import kernels
+from tests.kernels.examples import examples
 from tests.kernels.rule import assert_close_as_torch
 
 module = importlib.import_module("kernels.cross_entropy")
@@ -281,7 +282,7 @@ def strided(values, how):
 ALL_STRIDES = st.sampled_from(["contiguous", "every other", "expanded"])
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)
+@examples(140)
 @given(
     sizes=st.tuples(st.integers(1, 24), st.integers(1, 300)),
     layout=st.sampled_from(sorted(LAYOUTS)),

@@ -4,12 +4,13 @@ import importlib
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import kernels
 from kernels import _activations, _launch, _linear_kernel
 from kernels.tuning import Config
+from tests.kernels.examples import examples
 from tests.kernels.test_bias_activation import LAYOUTS, check, random
 
 # The file, not the function that `kernels.linear` is.
@@ -141,7 +142,7 @@ def test_bias_and_activation_without_a_product(device):
 TWO_DIMENSIONS = [name for name in LAYOUTS if "dimension" not in name]
 
 
-@settings(max_examples=40, deadline=None, derandomize=True)
+@examples(70)
 @given(
     sizes=st.tuples(*[st.integers(0, 70)] * 3),
     layouts=st.tuples(st.sampled_from(sorted(LAYOUTS)), *[st.sampled_from(TWO_DIMENSIONS)] * 2),

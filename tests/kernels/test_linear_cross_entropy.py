@@ -4,12 +4,13 @@ import importlib
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import kernels
 from kernels import _launch
+from tests.kernels.examples import examples
 from tests.kernels.rule import assert_close_as_torch
 
 module = importlib.import_module("kernels.linear_cross_entropy")
@@ -286,7 +287,7 @@ LAYOUTS = {
 ALL_LAYOUTS = st.sampled_from(sorted(LAYOUTS))
 
 
-@settings(max_examples=50, deadline=None, derandomize=True)
+@examples(60)
 @given(
     sizes=st.tuples(st.integers(1, 30), st.integers(1, 40), st.integers(1, 80)),
     layouts=st.tuples(ALL_LAYOUTS, ALL_LAYOUTS),

@@ -10,12 +10,13 @@ import pytest
 import torch
 import triton
 import triton.language as tl
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import kernels
 from kernels import _launch, _product
 from kernels.tuning import Config
+from tests.kernels.examples import examples
 from tests.kernels.products import ALL_DTYPES, check, random
 from tests.kernels.rule import assert_close_as_torch
 
@@ -120,7 +121,7 @@ LAYOUTS = {
 ALL_LAYOUTS = st.sampled_from(sorted(LAYOUTS))
 
 
-@settings(max_examples=50, deadline=None, derandomize=True)
+@examples(70)
 @given(
     sizes=st.tuples(*[st.integers(0, 80)] * 3),
     layouts=st.tuples(*[ALL_LAYOUTS] * 3),

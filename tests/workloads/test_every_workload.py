@@ -9,7 +9,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 import workloads
-from workloads import data
+from workloads import data, optimizers
 from workloads.spec import Workload
 
 EVALUATE_EVERY = 20  # steps
@@ -18,33 +18,31 @@ EVALUATE_EVERY = 20  # steps
 NOT_COUNTED = (nn.LSTM, nn.LSTMCell)
 
 
-@pytest.fixture(params=workloads.NAMES)
-def module(request):
-    return importlib.import_module(f"workloads.{request.param}")
+ALL = tuple(n for name in workloads.NAMES for n in (name, *workloads.variants(name)))
 
 
-@pytest.fixture
-def workload(module) -> Workload:
-    return workloads.load(module.WORKLOAD.name)
+@pytest.fixture(params=ALL)
+def workload(request) -> Workload:
+    return workloads.load(request.param)
 
 
-def train(module, seed, steps):
-    """A plain training loop; yields the model and the loss before each step."""
-    workload = module.WORKLOAD
+def train(workload, seed, steps):
+    """A plain training loop; yields the model and the loss of each step."""
     model = workload.model(seed)
-    optimizer = workload.optimizer(model.parameters())
-    for batch in islice(data.batches(workload.data().train, workload.batch_size, seed), steps):
-        loss = workload.loss(model, batch)
-        yield model, loss.item()
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
+    step = optimizers.make(workload.optimizer, model, workload.loss, workload.learning_rate)
+    train = workload.data().train
+    for batch in islice(data.stream(workload, model, train, workload.batch_size, seed), steps):
+        yield model, step(batch).item()
 
 
-def test_it_has_its_modules_name_and_says_what_it_is(module, workload):
-    assert workload is module.WORKLOAD
-    assert module.__name__ == f"workloads.{workload.name}"
+@pytest.mark.parametrize("name", workloads.NAMES)
+def test_it_has_its_modules_name_and_says_what_it_is(name):
+    module = importlib.import_module(f"workloads.{name}")
+    assert workloads.load(name) is module.WORKLOAD
+    assert module.WORKLOAD.name == name
     assert module.__doc__
+    for variant in workloads.variants(name):
+        assert variant.startswith(f"{name}/")
 
 
 def test_its_data_are_the_same_at_every_call_and_on_the_cpu(workload):
@@ -97,31 +95,34 @@ def test_its_loss_is_a_scalar_that_reaches_every_parameter(workload):
 def test_its_metric_is_a_scalar_without_a_graph_and_starts_off_target(workload):
     value = workload.metric(workload.model(0), workload.data().validation)
     assert value.shape == () and not value.requires_grad
-    assert not reached(workload, value)
+    assert not workload.target.reached(value.item())
 
 
-def test_the_same_seed_gives_the_same_curve_bit_for_bit(module):
-    first, again, other = ([loss for _, loss in train(module, seed, 30)] for seed in (5, 5, 6))
+@pytest.mark.parametrize("name", workloads.NAMES)
+def test_the_same_seed_gives_the_same_curve_bit_for_bit(name):
+    workload = workloads.load(name)
+    first, again, other = ([loss for _, loss in train(workload, seed, 10)] for seed in (5, 5, 6))
     assert first == again
     assert first != other
 
 
+QUICK = ("linear_regression", "mlp_classification")  # seconds; the others take longer
+
+
 @pytest.mark.parametrize("seed", [0, 1, 2])
-def test_it_reaches_its_target_in_time(module, workload, seed):
+@pytest.mark.parametrize(
+    "name", [n if n in QUICK else pytest.param(n, marks=pytest.mark.slow) for n in workloads.NAMES]
+)
+def test_it_reaches_its_target_in_time(name, seed):
+    workload = workloads.load(name)
     validation = workload.data().validation
     values = []
-    for step, (model, _) in enumerate(train(module, seed, module.WORKLOAD.max_steps)):
+    for step, (model, _) in enumerate(train(workload, seed, workload.max_steps)):
         if step % EVALUATE_EVERY == 0:
             values.append(workload.metric(model, validation).item())
-            if reached(workload, values[-1]):
+            if workload.target.reached(values[-1]):
                 break
-    assert reached(workload, values[-1]), f"last {values[-1]} of {len(values)} evaluations"
+    assert workload.target.reached(values[-1]), f"last {values[-1]} of {len(values)} evaluations"
     if workload.floor is not None:
         pick = min if workload.target.lower_is_better else max
         assert pick([workload.floor, *values]) == workload.floor
-
-
-def reached(workload, value):
-    if workload.target.lower_is_better:
-        return value <= workload.target.value
-    return value >= workload.target.value

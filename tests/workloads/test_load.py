@@ -25,7 +25,8 @@ WORKLOAD = Workload(
     metric=lambda model, batch: F.l1_loss(model(batch.x), batch.y),
     target=Target("mean absolute error", 0.5),
     flops=Flops(20, 20),
-    optimizer=torch.optim.SGD,
+    optimizer="sgd",
+    learning_rate=0.1,
     batch_size=32,
     max_steps=100,
 )
