@@ -191,7 +191,7 @@ PROVIDERS: dict[str, Callable[[], Callable[..., Tensor]]] = {
     "torch": lambda: _timed_reference,
     "triton": lambda: functools.partial(bias_activation, activation=TIMED),
     "torch.compile": lambda: torch.compile(_timed_reference, dynamic=False),
-    "torch.compile-max-autotune": lambda: torch.compile(
+    "torch.compile max-autotune": lambda: torch.compile(
         _timed_reference, dynamic=False, mode="max-autotune-no-cudagraphs"
     ),
 }

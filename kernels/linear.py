@@ -260,7 +260,7 @@ PROVIDERS: dict[str, Callable[[], Callable[..., Tensor]]] = {
     "torch": lambda: _timed_reference,
     "triton": lambda: functools.partial(linear, activation=TIMED),
     "torch.compile": lambda: torch.compile(_timed_reference, dynamic=False),
-    "torch.compile-max-autotune": lambda: torch.compile(
+    "torch.compile max-autotune": lambda: torch.compile(
         _timed_reference, dynamic=False, mode="max-autotune-no-cudagraphs"
     ),
     "torch._addmm_activation": lambda: _addmm_activation,

@@ -191,6 +191,9 @@ PROVIDERS: dict[str, Callable[[], Callable[..., Tensor]]] = {
     "torch": lambda: torch.matmul,
     "triton": lambda: matmul,
     "torch.compile": lambda: torch.compile(torch.matmul, dynamic=False),
+    "torch.compile max-autotune": lambda: torch.compile(
+        torch.matmul, dynamic=False, mode="max-autotune-no-cudagraphs"
+    ),
 }
 
 OPERATION = Operation("matmul", reference, magnitude, inputs, cost, CASES, PROVIDERS, builds=builds)
