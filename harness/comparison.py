@@ -39,6 +39,8 @@ class Comparison:
         reference: the inputs -> the outputs, in the dtype of the inputs; called with float64
             copies it is the truth. May keep a state as the providers do: it is called with
             the same inputs in the same order.
+        truth: the float64 reference, where it is not made by float64 inputs alone: it has a
+            state, or the inputs are whole numbers; None for `reference` itself.
         magnitude: like reference, over absolute values; None where the largest value of the
             truth is scale enough.
         flops, bytes: of one iteration; None where they are not known.
@@ -55,6 +57,7 @@ class Comparison:
     providers: Mapping[str, Callable[[], Callable[..., Outputs]]]
     baseline: str
     reference: Callable[..., Outputs]
+    truth: Callable[..., Outputs] | None = None
     magnitude: Callable[..., Outputs] | None = None
     flops: int | None = None
     bytes: int | None = None
@@ -88,9 +91,10 @@ class Checker:
     def __init__(self, comparison: Comparison, seed: int = 0):
         self.first_call_s: float | None = None
         self.draws: list[tuple[tuple[Tensor, ...], list[_Truth]]] = []
+        true = comparison.truth or comparison.reference
         for draw in range(DRAWS):
             inputs = comparison.inputs(seed + draw)
-            truth = _flat(comparison.reference(*map(_double, inputs)))
+            truth = _flat(true(*map(_double, inputs)))
             own = _flat(comparison.reference(*map(_detached, inputs)))
             scale = (
                 _flat(comparison.magnitude(*map(_double, inputs)))

@@ -60,8 +60,9 @@ def work(comparison: Comparison, m: Measurement, roofs: Roofs | None, mode: str)
         "byte_per_s": size / m.median if size else None,
         "byte_per_s_reason": "its bytes are not known",
     }
-    if roofs is None:
-        why = "a roof has no roof"
+    if roofs is None or comparison.direction == "transfer":
+        link = "the link between host and device has no roof measured in this run"
+        why = "a roof has no roof" if roofs is None else link
         return (
             fields
             | dict.fromkeys(("roof_share_reason", "roof_bound_reason"), why)

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterable
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from harness import iterations
 from harness.comparison import Comparison, Outputs
 from kernels.spec import BACKWARD, FORWARD, FORWARD_BACKWARD, Case, Operation
 from workloads import data as datasets
-from workloads import optimizers
-from workloads.spec import Batch, Workload
+from workloads.spec import Workload
 
-TRAIN, INFERENCE = "train", "inference"
+TRAIN, INFERENCE, TRANSFER = "train", "inference", "transfer"
 INTERPRETER = (
     "Triton kernels run on CUDA GPUs; on a CPU their interpreter shows that they are right, "
     "and its time says nothing"
 )
+
+NO_GRAPHS = "CUDA graphs are replayed by NVIDIA GPUs"
+NO_TRANSFER = "the batch is in the CPU's memory already"
 
 
 def of_operation(operation: Operation, case: Case, device: str) -> Comparison:
@@ -67,22 +69,35 @@ def of_operation(operation: Operation, case: Case, device: str) -> Comparison:
 
 
 def of_workload(workload: Workload, direction: str, batch: int, device: str) -> Comparison:
-    """Inference or a training step of a workload at one batch size.
+    """Inference, a training step or the transfer of a batch, at one batch size.
 
-    Providers: "eager", and "compile": torch.compile of the model or of the loss, with an eager
-    optimizer. A training step's outputs are the loss and the parameters after it; every
-    provider and the reference start from the same parameters and see the same batches.
+    Providers of the first two: "eager"; "compile", torch.compile of the model or of the loss, with
+    an eager optimizer; "graph", the whole of it replayed as a CUDA graph; "triton", eager on this
+    project's kernels where the workload can. A training step's outputs are the loss and the
+    parameters after it; every provider and the reference start from the same parameters and see
+    the same batches.
     """
     train = workload.data().train
+    if direction == TRANSFER:
+        return _transfer(workload, batch, device)
 
     def inputs(seed: int) -> tuple[Tensor, ...]:
         drawn = datasets.sample(train, batch, seed).to(device)
         return tuple(drawn) if direction == TRAIN else (drawn.x,)
 
-    make = functools.partial(_Step if direction == TRAIN else _Inference, workload, batch, device)
-    example = make(torch.float32)
+    kind = iterations.Step if direction == TRAIN else iterations.Inference
+    make = functools.partial(kind, workload, batch, device)
+    example = make()
     moved = [*inputs(0), *_tensors(example(*inputs(0))), *example.state()]
     flops = workload.flops.step if direction == TRAIN else workload.flops.forward
+    providers: dict[str, Callable[[], Callable[..., Outputs]]] = {
+        "eager": make,
+        "compile": functools.partial(make, compiled=True),
+        "graph": lambda: iterations.Graphed(make()),
+    }
+    if workload.own_kernels:
+        providers["triton"] = lambda: iterations.OnOwnKernels(make())
+    not_measured = {} if device == "cuda" else {"graph": NO_GRAPHS}
     return Comparison(
         kind="workload",
         subject=workload.name,
@@ -90,105 +105,51 @@ def of_workload(workload: Workload, direction: str, batch: int, device: str) -> 
         dtype="float32",
         direction=direction,
         inputs=inputs,
-        providers={"eager": make, "compile": functools.partial(make, compiled=True)},
+        providers=providers,
         baseline="eager",
-        reference=_ByDtype(make),
+        reference=make(),
+        truth=make(dtype=torch.float64),
         flops=flops * batch,
         bytes=sum(t.nbytes for t in moved),
         batch=batch,
+        not_measured=not_measured | _interpreted(("triton",), device),
     )
 
 
-class _Inference:
-    """The model's answer to a batch, without gradients."""
+def _transfer(workload: Workload, batch: int, device: str) -> Comparison:
+    """A batch from the host's memory to the device's: what a speedup without it leaves out."""
+    train = workload.data().train
+    drawn = datasets.sample(train, batch, 0)
 
-    def __init__(
-        self,
-        workload: Workload,
-        batch: int,
-        device: str,
-        dtype: torch.dtype = torch.float32,
-        compiled: bool = False,
-    ):
-        self.model = workload.model(0).to(device, dtype).eval()
-        self.call: Callable[..., Tensor] = (
-            torch.compile(self.model, dynamic=False) if compiled else self.model
-        )
+    def copied(*given: Tensor) -> Outputs:
+        return tuple(t.to(device, copy=True) for t in given)
 
-    def __call__(self, x: Tensor) -> Outputs:
-        with torch.no_grad():
-            return self.call(x)
-
-    def state(self) -> list[Tensor]:
-        """What an iteration reads besides its inputs."""
-        return list(self.model.parameters())
-
-
-class _Step:
-    """One training step after the other: loss, gradients, update.
-
-    The learning rate is the workload's, scaled down with the batch (Goyal et al. 2017, arXiv
-    1706.02677) so that thousands of timed steps on one small batch do not diverge.
-    """
-
-    def __init__(
-        self,
-        workload: Workload,
-        batch: int,
-        device: str,
-        dtype: torch.dtype = torch.float32,
-        compiled: bool = False,
-    ):
-        self.model = workload.model(0).to(device, dtype)
-        self.parameters = list(self.model.parameters())
-        loss: Callable[[nn.Module, Batch], Tensor] = workload.loss
-        self.step = optimizers.make(
-            workload.optimizer,
-            self.model,
-            torch.compile(loss, dynamic=False) if compiled else loss,
-            workload.learning_rate * min(1.0, batch / workload.batch_size),
-            capturable=device == "cuda",  # so that a CUDA graph can hold it
-        )
-        self._initial = [p.detach().clone() for p in self.parameters]
-
-    def __call__(self, x: Tensor, y: Tensor) -> Outputs:
-        return (self.step(Batch(x, y)), *self.parameters)
-
-    def reset(self) -> None:
-        """Back to the start, in place: a model trained for long on one batch has gradients that
-        are zero or denormal, and steps that cost something else."""
-        with torch.no_grad():
-            for parameter, initial in zip(self.parameters, self._initial, strict=True):
-                parameter.copy_(initial)
-            for kept in self.step.state():
-                kept.zero_()
-
-    def state(self) -> list[Tensor]:
-        """What an iteration reads and writes: the parameters once more than the outputs count
-        them, and the optimizer's state twice."""
-        return [*self.parameters, *self.step.state() * 2]
-
-
-class _ByDtype:
-    """A reference with a state for each dtype: float64 for the truth, the case's for its error."""
-
-    def __init__(self, make: Callable[[torch.dtype], Any]):
-        self._make = make
-        self._made: dict[torch.dtype, Any] = {}
-
-    def __call__(self, x: Tensor, *rest: Tensor) -> Outputs:
-        if x.dtype not in self._made:
-            self._made[x.dtype] = self._make(x.dtype)
-        return self._made[x.dtype](x, *rest)
+    return Comparison(
+        kind="workload",
+        subject=workload.name,
+        case=f"batch{batch}-{TRANSFER}",
+        dtype="float32",
+        direction=TRANSFER,
+        inputs=lambda seed: tuple(datasets.sample(train, batch, seed)),
+        providers={"pageable": lambda: copied, "pinned": lambda: iterations.Pinned(device)},
+        baseline="pageable",
+        reference=copied,
+        bytes=drawn.x.nbytes + drawn.y.nbytes,
+        batch=batch,
+        not_measured={} if device == "cuda" else dict.fromkeys(("pageable", "pinned"), NO_TRANSFER),
+    )
 
 
 def _not_measured(operation: Operation, device: str) -> dict[str, str]:
     """The providers that are Triton kernels, where those only run in the interpreter."""
+    return _interpreted([n for n in operation.providers if not n.startswith("torch")], device)
+
+
+def _interpreted(names: Iterable[str], device: str) -> dict[str, str]:
     import triton
 
-    if device == "cuda" and not triton.knobs.runtime.interpret:
-        return {}
-    return {name: INTERPRETER for name in operation.providers if not name.startswith("torch")}
+    real = device == "cuda" and not triton.knobs.runtime.interpret
+    return {} if real else dict.fromkeys(names, INTERPRETER)
 
 
 def _plain(function: Callable[..., Tensor]) -> Callable[..., Outputs]:

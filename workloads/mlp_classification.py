@@ -66,4 +66,5 @@ WORKLOAD = Workload(
     learning_rate=LEARNING_RATE,
     batch_size=BATCH_SIZE,
     max_steps=MAX_STEPS,
+    own_kernels=True,
 )

@@ -1,0 +1,197 @@
+"""One trial: train a workload until its target is met, the steps are done or it diverges.
+
+It is evaluated on a fixed schedule in steps, at most 3 % apart, outside of the clock; so the
+crossing is known to that, and trials of one setting are evaluated at the same steps. The first
+step's one-time costs (libraries, caches) are spent on a copy beforehand.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import math
+import time
+from collections.abc import Callable
+
+import torch
+from torch import nn
+
+from harness import energy
+from harness.curve import CENSORED, DIVERGED, FAILED, REACHED, Curve, Point, Trial
+from harness.environment import device_name
+from workloads import data, load, optimizers
+from workloads.flops import UnknownFlops
+from workloads.spec import Batch, Workload
+
+GROWTH = 1.03  # from one evaluation's steps to the next one's
+
+
+def run(
+    trial: Trial,
+    workload: Workload | None = None,
+    *,
+    max_steps: int | None = None,
+    budget_s: float = math.inf,
+    on_point: Callable[[Point], None] | None = None,
+    show: bool = True,
+) -> Curve:
+    """Train until the target is met, the steps or the seconds are spent, or the loss diverges.
+
+    Whatever goes wrong is the curve's status and reason, never an exception.
+
+    Args:
+        trial: what to train.
+        workload: the workload itself, where it is none of ours.
+        max_steps: censored after so many updates; the workload's own number if not given.
+        budget_s: censored after so many seconds of training, evaluation left out.
+        on_point: called with each evaluation, outside of the clock.
+        show: whether to ask the trained model for what it generates.
+    """
+    workload = workload or load(trial.workload)
+    points: list[Point] = []
+    why: dict[str, str] = {}
+    status, reason, generated = FAILED, None, None
+    try:
+        with _joules(trial.device, why) as joules:
+            run = _Running(trial, workload, joules, why)
+            limit = max_steps or workload.max_steps
+            while True:
+                points.append(run.evaluate())
+                if on_point:
+                    on_point(points[-1])
+                status, reason = _judged(points[-1], workload, limit, budget_s)
+                if status:
+                    break
+                run.train(min(_next(points[-1].steps), limit), budget_s)
+        if show and workload.generate and status != DIVERGED:
+            generated = workload.generate(run.model, trial.seed)
+    except Exception as error:
+        words = str(error).strip().splitlines() or ["no message"]
+        status, reason = FAILED, f"{type(error).__name__}: {words[0]}"[:300]
+    return Curve(
+        trial=trial,
+        metric=workload.target.metric,
+        target=workload.target.value,
+        lower_is_better=workload.target.lower_is_better,
+        status=status,
+        reason=reason,
+        points=tuple(points),
+        device_name=device_name(trial.device),
+        threads=torch.get_num_threads(),
+        why=why,
+        generated=generated,
+    )
+
+
+def _next(steps: int) -> int:
+    """The steps of the evaluation after the one at `steps`."""
+    return max(steps + 1, math.floor(steps * GROWTH))
+
+
+def _judged(
+    point: Point, workload: Workload, limit: int, budget_s: float
+) -> tuple[str, str | None]:
+    """The status that ends the trial here and its reason; "" while it goes on."""
+    if point.metric is None or (point.steps and point.loss is None):
+        return DIVERGED, f"the loss or the metric is no number at step {point.steps}"
+    if workload.target.reached(point.metric):
+        return REACHED, None
+    if point.steps >= limit:
+        return CENSORED, f"not reached in {limit} steps"
+    if point.seconds >= budget_s:
+        return CENSORED, f"not reached in {budget_s:g} s"
+    return "", None
+
+
+class _Running:
+    """A model in training, its clock and what it has used up."""
+
+    def __init__(
+        self,
+        trial: Trial,
+        workload: Workload,
+        joules: Callable[[], float | None],
+        why: dict[str, str],
+    ):
+        self._workload, self._trial, self._joules, self._why = workload, trial, joules, why
+        device = trial.device
+        split = workload.data()
+        train, self._validation = split.train.to(device), split.validation.to(device)
+        self._warm_up(train)
+        self.model = workload.model(trial.seed).to(device)
+        self._step = _make(trial, workload, self.model)
+        self._batches = data.stream(workload, self.model, train, trial.batch, trial.seed)
+        self._steps, self._flops, self._seconds = 0, 0.0, 0.0
+        self._loss: torch.Tensor | None = None
+        _synchronize(device)
+        self._start = time.perf_counter()
+
+    def _warm_up(self, train: Batch) -> None:
+        model = self._workload.model(self._trial.seed).to(self._trial.device)
+        step = _make(self._trial, self._workload, model)
+        if self._trial.optimizer not in optimizers.SECOND_ORDER:  # theirs takes seconds itself
+            step(data.sample(train, self._trial.batch, 0))
+        self._metric(copy.deepcopy(model))
+
+    def _metric(self, model: nn.Module) -> float:
+        return float(self._workload.metric(model, self._validation))
+
+    def evaluate(self) -> Point:
+        metric = self._metric(self.model)
+        loss = None if self._loss is None else float(self._loss)
+        return Point(
+            steps=self._steps,
+            samples=self._steps * self._trial.batch,
+            flops=None if "flops" in self._why else self._flops,
+            seconds=self._seconds,
+            seconds_inclusive=time.perf_counter() - self._start,
+            joules=self._joules(),
+            loss=loss if loss is not None and math.isfinite(loss) else None,
+            metric=metric if math.isfinite(metric) else None,
+        )
+
+    def train(self, until: int, budget_s: float) -> None:
+        """Go on to step `until`, or to the end of the budget."""
+        _synchronize(self._trial.device)
+        start = time.perf_counter()
+        while self._steps < until:
+            batch = next(self._batches)
+            self._loss = self._step(batch)
+            self._steps += 1
+            self._count(len(batch))
+            if self._seconds + time.perf_counter() - start > budget_s:
+                break
+        _synchronize(self._trial.device)
+        self._seconds += time.perf_counter() - start
+
+    def _count(self, size: int) -> None:
+        if "flops" in self._why:
+            return
+        flops = self._workload.flops
+        try:
+            self._flops += self._step.flops(flops, size) + flops.draw * size
+        except UnknownFlops as unknown:
+            self._why["flops"] = str(unknown)
+
+
+def _make(trial: Trial, workload: Workload, model: nn.Module) -> optimizers.Step:
+    return optimizers.make(trial.optimizer, model, workload.loss, trial.learning_rate)
+
+
+def _synchronize(device: str) -> None:
+    if device != "cpu":
+        torch.cuda.synchronize(device)
+
+
+@contextlib.contextmanager
+def _joules(device: str, why: dict[str, str]):
+    """A function that tells the joules since now, or None, and then `why` says the reason."""
+    with contextlib.ExitStack() as stack:
+        try:
+            counter = stack.enter_context(energy.counter(device))
+            begin = counter.read_j()
+        except energy.Unavailable as error:
+            why["joules"] = str(error)
+            yield lambda: None
+            return
+        yield lambda: counter.read_j() - begin
