@@ -11,7 +11,7 @@ from hypothesis import settings
 
 
 def examples(share: int) -> settings:
-    """Decorates a test that is given what hypothesis draws; the interpreter is slow, so no deadline.
+    """Decorates a test of what hypothesis draws; the interpreter is slow, so there is no deadline.
 
     Args:
         share: of the examples over all kernels, more of those that cost less.

@@ -321,7 +321,9 @@ def test_anything(
     grad = random(device, dtype, *((rows,) if reduction == "none" else ()), seed=seed + 1)
     if reduction == "none":
         grad = strided(grad, strides[1])
-    check(input, target, weight, ignored, reduction, label_smoothing, grad)
+    # Summing such logits of all rows and classes, torch's float16 overflows.
+    own = torch.float32 if scale == 10 and label_smoothing else None
+    check(input, target, weight, ignored, reduction, label_smoothing, grad, own)
 
 
 def test_nothing_outside_the_operands_is_read(device):

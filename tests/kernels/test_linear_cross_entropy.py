@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import kernels
-from kernels import _launch
+from kernels import _launch, _product
+from kernels.tuning import Config
 from tests.kernels.examples import examples
 from tests.kernels.rule import assert_close_as_torch
 
@@ -146,6 +147,20 @@ def test_sizes(device, dtype, chunk, hidden, classes):
     check(random(device, dtype, 18, hidden), linear_weight, target)
 
 
+@pytest.mark.parametrize("classes", [50257, pytest.param(128256, marks=pytest.mark.slow)])
+def test_vocabularies_of_language_models(device, monkeypatch, classes):
+    if device == "cpu":  # thousands of small tiles would take the interpreter minutes
+        long, wide = Config(16, 16, 4096, 4, 1), Config(16, 4096, 16, 4, 1)
+        monkeypatch.setattr(
+            _product, "select", lambda a, b, out: ("small", long if a.shape[1] > 16 else wide)
+        )
+        high = chunks.Config(4096, 16, 16, 4, 1)
+        monkeypatch.setattr(chunks, "CONFIGS", {"sm_80": dict.fromkeys(chunks._SM_80, high)})
+    target = torch.tensor([0, classes - 1], device=device)
+    linear_weight = random(device, torch.float32, classes, 3, seed=1)
+    check(random(device, torch.float32, 2, 3), linear_weight, target)
+
+
 @pytest.mark.parametrize("reduction", REDUCTIONS)
 def test_the_number_of_chunks_does_not_matter(device, chunk, reduction):
     rows, options = 21, {"reduction": reduction, "label_smoothing": 0.1}
@@ -195,6 +210,22 @@ def test_every_configuration_of_the_added_product_past_its_block(
     start = 3.0 if add else 0.0
     true, scale = a.double() @ b.double() + start, a.double().abs() @ b.double().abs() + start
     assert_close_as_torch(out, true, a.float() @ b.float() + start, scale)
+
+
+# 3 numbers 2^30 apart: the last lies 2^31 past the first. None of the memory between is touched.
+@pytest.mark.parametrize("which", ["row of a", "step along K", "column of b"])
+def test_offsets_past_32_bits(device, which):
+    """Of the added product; the others are matmul's and cross_entropy's, and tested with them."""
+    if device == "cuda" and torch.cuda.mem_get_info()[0] < 8e9:
+        pytest.skip("needs 8 GB of free device memory")
+    a, b = random(device, torch.float16, 3, 3), random(device, torch.float16, 3, 3, seed=1)
+    true, scale = a.double() @ b.double(), a.double().abs() @ b.double().abs()
+    own, out = a.float() @ b.float(), torch.empty(3, 3, device=device)
+    strides = (2**30, 1) if which == "row of a" else (1, 2**30)
+    far = torch.empty(2**31 + 2**10, dtype=torch.float16, device=device).as_strided((3, 3), strides)
+    a, b = (a, far.copy_(b)) if which == "column of b" else (far.copy_(a), b)
+    chunks._add_product(a, b, out, False)
+    assert_close_as_torch(out, true, own, scale)
 
 
 def test_float16_gradients_survive_a_loss_scale(device):
