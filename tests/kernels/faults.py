@@ -239,6 +239,12 @@ MUTANTS = (
         "mask=in_m",
     ),
     Mutant(
+        "linear_cross_entropy: 32-bit offsets along M",
+        *_ADD_PRODUCT,
+        "tile_m.to(tl.int64)",
+        "tile_m",
+    ),
+    Mutant(
         "linear_cross_entropy: the bias's gradient of the last chunk alone",
         *_ADD_COLUMNS,
         "result += tl.load(out_ptr + column, mask=in_columns, other=0.0)",
