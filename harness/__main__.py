@@ -1,4 +1,4 @@
-"""python -m harness report | compile | tune | doctor. Imports nothing heavy before it must."""
+"""python -m harness report, train, compile, tune, doctor. Imports nothing heavy before it must."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ class _Parser(argparse.ArgumentParser):
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command.
 
-    The exit status: 0 done, 1 a kernel fails to compile well, 2 bad input, in one line on stderr.
+    The exit status: 0 done, 1 a kernel fails to compile well or a target was not reached, 2 bad
+    input, in one line on stderr.
     """
     parser = _Parser(
         prog="python -m harness",
@@ -38,6 +39,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
     report.add_argument(
         "--results", type=Path, default=RESULTS, metavar="DIR", help="default: %(default)s"
     )
+    train = commands.add_parser(
+        "train", help="train one workload to its target, and see what it writes or draws"
+    )
+    train.add_argument("workload", help="its name, or a variant's: mlp_classification, rnn/gru")
+    own = "default: the workload's own"
+    train.add_argument("--optimizer", metavar="NAME", help=own)
+    train.add_argument("--learning-rate", type=_positive, metavar="RATE", help=own)
+    train.add_argument("--batch", type=_whole, metavar="N", help=f"samples a step; {own}")
+    train.add_argument("--steps", type=_whole, metavar="N", help=f"give up after so many; {own}")
+    train.add_argument("--seed", type=int, default=0, metavar="N", help="default: %(default)s")
+    train.add_argument(
+        "--device", choices=("cpu", "cuda"), default="cpu", help="default: %(default)s"
+    )
+    train.add_argument("--corpus", type=Path, metavar="FILE", help="your own text")
+    train.add_argument(
+        "--questions", type=Path, metavar="FILE", help="word2vec: questions-words.txt"
+    )
+    train.add_argument("--images", type=Path, metavar="FILE", help="your own images, in IDX form")
+    train.add_argument("--labels", type=Path, metavar="FILE", help="and their labels")
+    train.add_argument("--mnist", action="store_true", help="MNIST from OpenML, kept for next time")
     machine = commands.add_parser(
         "compile", help="build every kernel with no GPU; registers, spills, shared memory"
     )
@@ -50,11 +71,55 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = parser.parse_args(arguments)
     if chosen.command == "doctor":
         return _doctor()
+    if chosen.command == "train":
+        return _train(chosen)
     if chosen.command == "tune":
         return _tune()
     if chosen.command == "compile":
         return _compile(chosen.arch, chosen.json)
     return _report(chosen.results, chosen.run)
+
+
+def _positive(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
+    return value
+
+
+def _whole(text: str) -> int:
+    try:
+        value = int(text)
+    except ValueError:
+        value = 0
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
+    return value
+
+
+def _train(chosen: argparse.Namespace) -> int:
+    from harness import train
+
+    files = {n: getattr(chosen, n) for n in ("corpus", "questions", "images", "labels")}
+    try:
+        return train.run(
+            train.Options(
+                chosen.workload,
+                chosen.optimizer,
+                chosen.learning_rate,
+                chosen.batch,
+                chosen.steps,
+                chosen.seed,
+                chosen.device,
+                {name: path for name, path in files.items() if path is not None},
+                chosen.mnist,
+            )
+        )
+    except train.CannotTrain as error:
+        return _refuse(str(error))
 
 
 def _report(results: Path, wanted: str) -> int:

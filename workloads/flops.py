@@ -138,6 +138,7 @@ class _Counter(TorchDispatchMode):
             return func(*args, **kwargs)
         free = (
             torch.Tag.pointwise in func.tags
+            or torch.Tag.inplace_view in func.tags
             or func.is_view
             or not any("Tensor" in str(r.type) for r in func._schema.returns)  # a question
             or name in _FREE

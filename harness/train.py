@@ -1,0 +1,129 @@
+"""python -m harness train: one trial as one watches it, and what the trained model then does."""
+
+from __future__ import annotations
+
+import importlib
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+import workloads
+from harness import environment, training
+from harness.curve import CURRENCIES, FAILED, REACHED, Curve, Point, Trial
+from workloads.spec import Workload
+
+
+class CannotTrain(Exception):
+    """What was asked for cannot be trained, in one line that says what to do."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the user asked for; None is the workload's own."""
+
+    workload: str
+    optimizer: str | None = None
+    learning_rate: float | None = None
+    batch: int | None = None
+    steps: int | None = None
+    seed: int = 0
+    device: str = "cpu"
+    files: dict[str, Path] = field(default_factory=dict)
+    mnist: bool = False
+
+
+def run(options: Options) -> int:
+    """Train, show the progress, say what the target took and show what the model makes.
+
+    Returns:
+        0 if the target was reached, else 1.
+
+    Raises:
+        CannotTrain: an unknown workload, option, device or file.
+    """
+    workload = _workload(options)
+    if options.device == "cuda" and not (found := environment.probe_gpu())[0]:
+        raise CannotTrain(f"no CUDA device: {found[1]}; train on --device cpu")
+    trial = Trial(
+        workload.name,
+        options.optimizer or workload.optimizer,
+        options.batch or workload.batch_size,
+        options.learning_rate or workload.learning_rate,
+        options.seed,
+        options.device,
+    )
+    curve = _watched(trial, workload, options.steps or workload.max_steps)
+    if curve.status == FAILED:
+        raise CannotTrain((curve.reason or "").removeprefix("ValueError: "))
+    console = Console(highlight=False, soft_wrap=True)
+    console.print(_told(curve))
+    if curve.generated:
+        console.print()
+        console.print(escape(curve.generated))
+    return 0 if curve.status == REACHED else 1
+
+
+def _workload(options: Options) -> Workload:
+    try:
+        workload = workloads.load(options.workload)
+    except ValueError as error:
+        raise CannotTrain(str(error)) from None
+    if not options.files and not options.mnist:
+        return workload
+    module: Any = importlib.import_module(f"workloads.{options.workload.partition('/')[0]}")
+    wanted = "mnist" if options.mnist else "from_files"
+    given = "--mnist" if options.mnist else ", ".join(f"--{name}" for name in options.files)
+    if not hasattr(module, wanted):
+        raise CannotTrain(f"{options.workload} has no use for {given}")
+    try:
+        return getattr(module, wanted)(**({} if options.mnist else options.files))
+    except TypeError:
+        raise CannotTrain(f"{options.workload} does not take {given} alone or at all") from None
+    except (ValueError, OSError) as error:
+        raise CannotTrain(str(error)) from None
+
+
+def _watched(trial: Trial, workload: Workload, steps: int) -> Curve:
+    target = workload.target
+    with Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("step {task.completed:,} of at most {task.total:,}"),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    ) as progress:
+        task = progress.add_task(workload.name, total=steps)
+
+        def show(point: Point) -> None:
+            value = math.nan if point.metric is None else point.metric
+            words = f"{workload.name}: {target.metric} {value:.4g} (target {target.value:g})"
+            progress.update(task, completed=point.steps, description=escape(words))
+
+        return training.run(trial, workload, max_steps=steps, on_point=show)
+
+
+def _told(curve: Curve) -> str:
+    trial = curve.trial
+    setting = (
+        f"{trial.workload}, {trial.optimizer}, batch {trial.batch}, learning rate "
+        f"{trial.learning_rate:g}, seed {trial.seed}, on {curve.device_name} "
+        f"({torch.get_num_threads()} threads), one trial"
+    )
+    if curve.status != REACHED:
+        return escape(f"{curve.status}: {curve.reason}. {setting}")
+    parts = []
+    for currency in CURRENCIES:
+        value = curve.to_target(currency)
+        parts.append(
+            f"{currency} not known ({curve.why.get(currency)})"
+            if value is None
+            else f"{value:.4g} {currency}"
+        )
+    words = f"{curve.metric} {curve.target:g} reached after {', '.join(parts)}. {setting}"
+    return escape(words)
