@@ -18,6 +18,7 @@ import re
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
@@ -128,7 +129,8 @@ def tune(
         choices: what to choose.
         gpu: the GPU's name, as torch gives it.
         flaws: (operation, build) -> what the compiler shows to be wrong with a build, such as
-            spilled registers or too much shared memory; such a candidate is not timed.
+            spilled registers or too much shared memory; such a candidate is not timed. Called by
+            several threads at once.
         time_s: a function -> its seconds; default: Triton's median on the GPU, L2 overwritten
             before each launch.
 
@@ -141,11 +143,9 @@ def tune(
     """
     time_s = time_s or _median_s
     for choice in choices:
-        sound = [
-            candidate
-            for candidate in choice.candidates
-            if not any(flaws(choice.kernel, build) for build in choice.builds(candidate))
-        ]
+        with ThreadPoolExecutor() as pool:  # the compiler takes a second for each, without the GIL
+            bad = [*pool.map(partial(_is_bad, flaws, choice), choice.candidates)]
+        sound = [c for c, is_bad in zip(choice.candidates, bad, strict=True) if not is_bad]
         seconds: dict[Config, float] = {}
         if sound:
             launch = choice.launches()
@@ -155,6 +155,12 @@ def tune(
         if timed:
             _keep(_file(gpu), choice, best)
         yield choice, best, seconds
+
+
+def _is_bad(
+    flaws: Callable[[str, Build], Sequence[str]], choice: Choice, candidate: Config
+) -> bool:
+    return any(flaws(choice.kernel, build) for build in choice.builds(candidate))
 
 
 def _median_s(launch: Callable[[], None]) -> float:

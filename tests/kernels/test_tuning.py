@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import threading
 import warnings
 
 import pytest
@@ -66,6 +67,19 @@ def test_the_fastest_without_flaws_is_kept_and_chosen_from_then_on():
     assert chosen() == FAST  # as another process reads it
     assert chosen(device="cpu") == SLOW
     assert chosen("bfloat16 small") == SLOW
+
+
+def test_candidates_are_compiled_side_by_side():
+    """Else tuning takes minutes, of which the GPU is busy for seconds."""
+    together = threading.Barrier(3, timeout=10)
+
+    def flaws(name, build):
+        together.wait()  # breaks where fewer than three are on their way
+        return []
+
+    clock = Clock()
+    [*tuning.tune([clock.choice()], GPU, flaws, clock.time_s)]
+    assert clock.launched == [SLOW, FAST, BAD]
 
 
 def test_choices_are_kept_for_one_gpu_and_one_triton(monkeypatch):
