@@ -173,6 +173,8 @@ def _save(
 
 
 def _differentiate(ctx: Any, grads: list[Tensor | None]) -> tuple[Tensor | None, ...]:
+    if grads[0] is None:  # what follows the output has no gradient either
+        return (None,) * 5
     needs_input, needs_weight, needs_bias = ctx.needs_input_grad[:3]
     made = iter(_backward(grads[0], *ctx.saved_tensors, ctx.activation, needs_bias))
     needed = (needs_input, needs_weight, needs_bias)
