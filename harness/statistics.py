@@ -5,7 +5,7 @@ Imports neither torch nor triton.
 Sources: order-statistic intervals, Hoefler & Belli 2015 (doi 10.1145/2807591.2807644); the
 autocorrelation cut, Geyer 1992, "Practical Markov Chain Monte Carlo" (doi
 10.1214/ss/1177011137); ratios over interleaved blocks, Chen & Revels 2016 (arXiv 1608.04295);
-the expanded percentile bootstrap, Hesterberg 2015 (arXiv 1411.5279).
+the interval of a trimmed mean, Tukey & McLaughlin 1963 (Sankhya A 25, 331).
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ import numpy as np
 import scipy.stats
 from numpy.typing import ArrayLike, NDArray
 
-BOOTSTRAP_DRAWS = 4000
 MIN_BLOCKS = 6  # with 3, an interval meant to cover 95% covered 73%
+TRIM = 4  # a fourth of the blocks is left out at each end
 EXACT_BELOW = 50  # effective samples under which the normal approximation is not used
 
 
@@ -97,12 +97,13 @@ def speedup_interval(
 ) -> tuple[float, float, float]:
     """How many times faster the provider is than the baseline, with its interval.
 
-    The geometric mean over blocks of median(baseline block) / median(provider block). Both
-    measured block by block in turn, so what disturbs a block disturbs both and cancels. The
-    interval is a percentile bootstrap over blocks, expanded for their number as Hesterberg 2015
-    (arXiv 1411.5279, section 3.3) advises, and for what a block's ratio remembers of the one
-    before. Samples are not drawn anew within a block: a block's median has their noise already,
-    and drawing both levels covers 97 to 99.5% where 95% is asked.
+    The interquartile mean over blocks of log(median(baseline block) / median(provider block)),
+    as a ratio. Both are measured block by block in turn, so what disturbs a block disturbs both
+    and cancels; what disturbs only one of the two makes a ratio that lies far out, and the
+    fourth that is left out at each end takes it away. (Where other processes had the cores for
+    70% of the time, the mean of all blocks had intervals of 0.80 to 1.10 for code that is 5%
+    slower, and this one 0.94 to 0.96.) The interval is Student's for a trimmed mean (Tukey &
+    McLaughlin 1963), widened for what a block's ratio remembers of the one before.
 
     Args:
         baseline_blocks: [blocks][samples], seconds; block i was measured beside block i of
@@ -118,23 +119,24 @@ def speedup_interval(
         ValueError: no common block, a sample not positive, or a confidence outside (0, 1).
     """
     _check_confidence(confidence)
-    count = min(len(baseline_blocks), len(provider_blocks))
-    if count == 0:
+    n = min(len(baseline_blocks), len(provider_blocks))
+    if n == 0:
         raise ValueError("a speedup needs at least one block of the baseline and of the provider")
-    logs = _log_medians(baseline_blocks[:count]) - _log_medians(provider_blocks[:count])
-    center = float(logs.mean())
-    if count < MIN_BLOCKS:
+    logs = _log_medians(baseline_blocks[:n]) - _log_medians(provider_blocks[:n])
+    ranked, cut = np.sort(logs), n // TRIM
+    center = float(ranked[cut : n - cut].mean())
+    if n < MIN_BLOCKS:
         return math.exp(center), 0.0, math.inf
-    rng = np.random.default_rng(0)  # the same samples give the same interval
-    chosen = rng.integers(count, size=(BOOTSTRAP_DRAWS, count))
-    means = logs[chosen].mean(axis=1)
-    # the bootstrap's spread is that of n - 1, its quantiles the normal's: expand to Student's
-    freedom = max(effective_size(logs) - 1, 1.0)
-    tail = (1 - confidence) / 2
-    student = scipy.stats.t.ppf(1 - tail, freedom) * math.sqrt(count / freedom)
-    wider = scipy.stats.norm.cdf(-student)
-    low, high = np.quantile(means, [wider, 1 - wider])
-    return math.exp(center), math.exp(min(low, center)), math.exp(max(high, center))
+    kept = (n - 2 * cut) / n
+    size = effective_size(logs)
+    # what is left out counts as the outermost that is kept, or the spread would be too small
+    spread = np.clip(logs, ranked[cut], ranked[n - 1 - cut]).std(ddof=1)
+    freedom = max(size * kept - 1, 1.0)
+    student = scipy.stats.t.ppf((1 + confidence) / 2, freedom)
+    half = float(student * spread / (kept * math.sqrt(size)))
+    with np.errstate(over="ignore"):  # an end that no float holds is infinite, and so unknown
+        low, high = np.exp([center - half, center + half])
+    return math.exp(center), float(low), float(high)
 
 
 def _log_medians(blocks: Sequence[ArrayLike]) -> NDArray[np.float64]:
