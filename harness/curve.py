@@ -22,6 +22,8 @@ DIVERGED = "diverged"  # the loss or the metric is no number any more
 FAILED = "failed"  # it raised an error
 STATUSES = (REACHED, CENSORED, DIVERGED, FAILED)
 
+FINAL, TUNING = "final", "tuning"  # what a trial is for: the result, or choosing a learning rate
+
 CURRENCIES = ("steps", "samples", "flops", "seconds", "joules")
 
 
@@ -81,6 +83,8 @@ class Curve:
         device_name: the processor's name; threads: CPU threads that torch may use.
         why: why a currency is None: {"flops": "...", "joules": "..."}.
         generated: what the trained model writes, draws or does; None where it does not.
+        setting: the name of the setting that it belongs to, "" for none.
+        role: FINAL or TUNING.
     """
 
     trial: Trial
@@ -94,6 +98,8 @@ class Curve:
     threads: int
     why: Mapping[str, str] = field(default_factory=dict)
     generated: str | None = None
+    setting: str = ""
+    role: str = FINAL
 
     def met(self, value: float | None) -> bool:
         """Whether a value of the metric is as good as the target."""
@@ -173,7 +179,7 @@ _TRIAL = {"workload": str, "optimizer": str, "batch": int, "learning_rate": _NUM
 _CURVE = {
     **{"metric": str, "target": _NUMBER, "lower_is_better": bool, "status": str},
     **{"reason": (str, type(None)), "device_name": str, "threads": int, "why": dict},
-    "generated": (str, type(None)),
+    **{"generated": (str, type(None)), "setting": str, "role": str},
 }
 _POINT = {
     **{"steps": int, "samples": int, "flops": _MAYBE, "seconds": _NUMBER},

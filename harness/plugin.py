@@ -22,9 +22,11 @@ from typing import Any
 import pytest
 
 import kernels
-from harness import record
+from harness import noise, record
 from harness.comparison import Checker
+from harness.convergence import Setting
 from harness.progress import LiveProgress
+from harness.record import Row
 from harness.replay import TIMER, replay
 from harness.session import Build, Member, Options, Session
 from harness.store import REPORT, StoreError
@@ -116,11 +118,15 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Every benchmark that uses `compare`, on each device and in each mode."""
+    """Every benchmark that uses `compare`, on each device and in each mode; trials on each
+    device."""
+    devices = _chosen_devices(metafunc.config)
     if "compare" in metafunc.fixturenames:
-        chosen = [(d, m) for d in _chosen_devices(metafunc.config) for m in MODES_OF[d]]
+        chosen = [(d, m) for d in devices for m in MODES_OF[d]]
         ids = [f"{device}-{mode}" for device, mode in chosen]
         metafunc.parametrize(("bench_device", "bench_mode"), chosen, ids=ids)
+    elif "converge" in metafunc.fixturenames:
+        metafunc.parametrize("bench_device", devices)
 
 
 def _chosen_devices(config: pytest.Config) -> tuple[str, ...]:
@@ -165,7 +171,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def _is_benchmark(item: pytest.Item) -> bool:
-    return "compare" in getattr(item, "fixturenames", ())
+    return not {"compare", "converge"}.isdisjoint(getattr(item, "fixturenames", ()))
 
 
 def _for_its_device(item: Any) -> bool:
@@ -181,7 +187,8 @@ def _not_measuring(config: pytest.Config) -> bool:
 
 def _member(item: Any, preset: str) -> Member:
     given = dict(item.callspec.params)
-    if "provider" not in given:
+    trial = "converge" in item.fixturenames  # its provider is the optimizer, its time the wall's
+    if "provider" not in given and not trial:
         raise pytest.UsageError(
             f"{item.nodeid} uses the fixture compare, and has no parameter named provider: "
             'add @pytest.mark.parametrize("provider", [...])'
@@ -194,9 +201,9 @@ def _member(item: Any, preset: str) -> Member:
         id=item.nodeid,
         name=item.name,
         group=f"{item.nodeid.partition('[')[0]}[{' '.join(others)}]",
-        provider=str(given["provider"]),
+        provider=str(given.get("provider", "")),
         device=str(given["bench_device"]),
-        mode=str(given["bench_mode"]),
+        mode=str(given.get("bench_mode", "host")),
         params=params,
         wanted=wanted,
     )
@@ -245,25 +252,50 @@ def compare(
         if benchmark.disabled:
             _check_only(build(bench_device), request.node.callspec.params["provider"])
             return
-        session, member = request.config.stash[_SESSION], request.node.stash[_MEMBER]
-        capture: Any = request.config.pluginmanager.getplugin("capturemanager")
-        try:
-            # what is captured would hold back the progress line until the end
-            with capture.global_and_fixture_disabled() if capture else nullcontext():
-                row = session.row(member, build)
-        except StoreError as error:
-            pytest.exit(str(error), returncode=pytest.ExitCode.INTERNAL_ERROR)
-        info = row.extra_info
-        if row.status == record.OK:
-            benchmark.group = row.group
-            benchmark.extra_info.update(info)
-            replay(benchmark, row.samples, info["iterations"])
-        elif row.status == record.FAILED:
-            pytest.fail(f"{info['provider']}: {info['reason']}", pytrace=False)
-        else:
-            pytest.skip(f"{row.status}: {info['reason']}")
+        _hand_in(request, benchmark, lambda session, member: session.row(member, build))
 
     return run
+
+
+@pytest.fixture
+def converge(
+    request: pytest.FixtureRequest, benchmark: Any, bench_device: str
+) -> Callable[[Setting], None]:
+    """Train a setting from several seeds to its target: a round is a seed.
+
+    Call it once, with the harness.convergence.Setting. Its rate is tuned first where the preset
+    says so.
+    """
+
+    def run(setting: Setting) -> None:
+        if benchmark.disabled:
+            pytest.skip("not_measured: trials are run with --benchmark-only")
+        _hand_in(request, benchmark, lambda session, member: session.converge(member, setting))
+
+    return run
+
+
+def _hand_in(
+    request: pytest.FixtureRequest, benchmark: Any, measure: Callable[[Session, Member], Row]
+) -> None:
+    """Measure a row and make it pytest-benchmark's, or the test's failure or skip."""
+    session, member = request.config.stash[_SESSION], request.node.stash[_MEMBER]
+    capture: Any = request.config.pluginmanager.getplugin("capturemanager")
+    try:
+        # what is captured would hold back the progress line until the end
+        with capture.global_and_fixture_disabled() if capture else nullcontext():
+            row = measure(session, member)
+    except StoreError as error:
+        pytest.exit(str(error), returncode=pytest.ExitCode.INTERNAL_ERROR)
+    info = row.extra_info
+    if row.status == record.OK:
+        benchmark.group = row.group
+        benchmark.extra_info.update(info)
+        replay(benchmark, row.samples, info["iterations"])
+    elif row.status == record.FAILED:
+        pytest.fail(f"{info['provider']}: {info['reason']}", pytrace=False)
+    else:
+        pytest.skip(f"{row.status}: {info['reason']}")
 
 
 def _check_only(comparison: Any, provider: str) -> None:
@@ -322,6 +354,9 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
     told = ", ".join(f"{n} {status}" for status, n in counts.items() if n) or "no rows"
     terminalreporter.section("flopwise")
     terminalreporter.write_line(f"{told} in {run.run}")
+    floors = noise.floors(row.extra_info for row in run.rows.values())
+    for (device, mode), floor in floors.items():
+        terminalreporter.write_line(f"noise floor, {device} {mode}: {floor}")
     for problem in run.problems:
         terminalreporter.write_line(problem)
     missing = [m for group in run.members.values() for m in group if m.id not in run.rows]

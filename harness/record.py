@@ -20,14 +20,20 @@ OUT_OF_MEMORY = "out_of_memory"
 UNSUPPORTED = "unsupported"
 FAILED = "failed"
 NOT_MEASURED = "not_measured"
-STATUSES = (OK, OUT_OF_MEMORY, UNSUPPORTED, FAILED, NOT_MEASURED)
+CENSORED = "censored"  # a trial's target was not reached in the steps that it had
+DIVERGED = "diverged"  # its loss was no number any more
+STATUSES = (OK, OUT_OF_MEMORY, UNSUPPORTED, FAILED, CENSORED, DIVERGED, NOT_MEASURED)
 
 TEXT, NUMBER, COUNT, FLAG = "text", "number", "count", "flag"
+
+# kinds of rows that are about the measuring itself, and no result
+ROOF, AA, CHECK = "roof", "aa", "check"
+ABOUT_MEASURING = (ROOF, AA, CHECK)
 
 # What stands in extra_info. `True`: must have a value in every row; `False`: None with a reason.
 FIELDS: dict[str, tuple[str, bool]] = {
     # what was run
-    "kind": (TEXT, True),  # "kernel", "workload", "roof" or "user"
+    "kind": (TEXT, True),  # "kernel", "workload", "convergence", "user", or one of ABOUT_MEASURING
     "subject": (TEXT, True),  # the operation's or the workload's name
     "case": (TEXT, True),  # one subject's case, the same for all its providers, modes and devices
     "provider": (TEXT, True),
@@ -71,6 +77,15 @@ FIELDS: dict[str, tuple[str, bool]] = {
     # correctness, checked before the timing
     "correctness_error": (NUMBER, False),
     "correctness_bound": (NUMBER, False),
+    # training to a target; a sample is one seed's seconds to it
+    "reached": (COUNT, False),  # seeds that got there, of n
+    "learning_rate": (NUMBER, False),
+    "rate_on_edge": (FLAG, False),  # the best rate is the grid's first or last
+    "tuning_trials": (COUNT, False),
+    "steps_to_target": (NUMBER, False),  # medians over the seeds, those not there as infinity
+    "samples_to_target": (NUMBER, False),
+    "flops_to_target": (NUMBER, False),
+    "joules_to_target": (NUMBER, False),
     # resources
     "peak_memory_bytes": (COUNT, False),
     "energy_j": (NUMBER, False),  # joules an iteration, gross

@@ -7,13 +7,15 @@ import math
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from harness import case, environment, record, store
+from harness import case, environment, noise, record, store, trials
 from harness.comparison import Comparison
+from harness.convergence import Setting
+from harness.curve import Curve
 from harness.progress import LiveProgress
 from harness.record import Row
 from harness.roofline import Roofs
@@ -72,9 +74,13 @@ class Session:
         self.store = store.Store(self.run, self.environment | {"run_id": self.run.name})
         self.problems: list[str] = []
         self.rows: dict[str, Row] = {}
+        self._curves: dict[trials.Key, Curve] = {}
         if options.resume:
             found, self.problems = store.read(self.run)
             self.rows = {r.id: r for r in found if r.status != record.NOT_MEASURED}
+            curves, more = store.read_curves(self.run)
+            self.problems += more
+            self._curves = {trials.key(curve): curve for curve in curves}
         self.kept = len(self.rows)
         self.members: dict[str, list[Member]] = {}
         for member in members:
@@ -120,6 +126,46 @@ class Session:
             self._measure(self.members[member.group], build)
         return self.rows[member.id]
 
+    def converge(self, member: Member, setting: Setting) -> Row:
+        """The row of a setting, its trials run now, but for those that are on disk.
+
+        Raises:
+            StoreError: it or one of its curves could not be written.
+        """
+        if member.id in self.rows:
+            return self.rows[member.id]
+        here = member.device == "cpu" or self.gpu_usable
+        why, outcome = self._why_not(member, here), None
+        if not why:
+            try:
+                outcome = self._runner().run(setting, member.device)
+            except trials.OutOfBudget:
+                why = f"budget: the {self.options.budget_s:g} s were spent before its trials were"
+        name, preset = self._names[member.device], self.options.preset
+        fields = trials.row_fields(setting, outcome, member.device, name, preset, why)
+        label = f"convergence {setting.workload} {member.device}"
+        row = Row(member.id, label, member.name, member.params, fields, trials.samples(outcome))
+        self.store.append([row])
+        self.rows[row.id] = row
+        if self.progress and member.wanted:
+            told = f"{setting.name} {member.device}: {_told_trials(fields)}" if outcome else None
+            self.progress.end(told, outcome is not None)
+        return row
+
+    def _runner(self) -> trials.Runner:
+        budget = self.options.budget_s
+        return trials.Runner(
+            self.options.preset,
+            self._curves,
+            self._keep_curve,
+            self.progress.begin if self.progress else lambda words: None,
+            self.start + budget if budget is not None else math.inf,
+        )
+
+    def _keep_curve(self, curve: Curve) -> None:
+        self.store.append_curve(curve)
+        self._curves[trials.key(curve)] = curve
+
     def _measure(self, group: Sequence[Member], build: Build) -> None:
         device, mode = group[0].device, group[0].mode
         here = device == "cpu" or self.gpu_usable
@@ -142,8 +188,14 @@ class Session:
             if why[m.id]
         }
         if chosen:
-            measured = case.run(comparison, [m.provider for m in chosen], setting)
+            names = [m.provider for m in chosen]
+            comparison, again = self._with_copy(comparison, names, setting)
+            measured = case.run(comparison, [*names, *again], setting)
             results |= {m.id: measured[m.provider] for m in chosen}
+            for name in again:
+                key, params = f"aa::{group[0].group}", {"provider": name, "device": device}
+                fields = measured[name].fields | {"kind": record.AA}
+                self._put([Row(key, label, f"aa {label}", params, fields, measured[name].samples)])
         rows = self._keep(group, results, label)
         timed = any(row.status == record.OK for row in rows)
         if self.progress and any(m.wanted for m in group):
@@ -158,9 +210,28 @@ class Session:
             Row(m.id, label, m.name, m.params, results[m.id].fields, results[m.id].samples)
             for m in group
         ]
+        self._put(rows)
+        return rows
+
+    def _put(self, rows: Sequence[Row]) -> None:
         self.store.append(rows)
         self.rows |= {row.id: row for row in rows}
-        return rows
+
+    def _with_copy(
+        self, comparison: Comparison, names: Sequence[str], setting: case.Setting
+    ) -> tuple[Comparison, list[str]]:
+        """The case, with a second copy of its baseline where the noise floor needs it."""
+        infos = [row.extra_info for row in self.rows.values()]
+        baseline = comparison.baseline
+        if (
+            baseline not in names
+            or baseline in comparison.not_measured
+            or not noise.wanted(infos, setting.device, setting.mode)
+        ):
+            return comparison, []
+        again = noise.again(baseline)
+        providers = {**comparison.providers, again: comparison.providers[baseline]}
+        return replace(comparison, providers=providers), [again]
 
     def _why_not(self, member: Member, here: bool) -> str:
         if not member.wanted:
@@ -216,7 +287,7 @@ class Session:
         store.write_benchmark_json(self.run, self.environment, rows)
         counts = dict.fromkeys(record.STATUSES, 0)
         for row in rows:
-            counts[row.status] += row.extra_info["kind"] != "roof"
+            counts[row.status] += row.extra_info["kind"] not in record.ABOUT_MEASURING
         return counts
 
 
@@ -229,6 +300,14 @@ def _identity(described: Mapping[str, Any]) -> dict[str, Any]:
         "torch": packages.get("torch"),
         "threads": described.get("torch_threads"),
     }
+
+
+def _told_trials(info: Mapping[str, Any]) -> str:
+    got = f"{info['reached']} of {info['n']} seeds"
+    if info["median_s"] is None:
+        return f"{got}; {info['reason']}"
+    rate = f"rate {info['learning_rate']:.3g}{' (edge of the grid)' * bool(info['rate_on_edge'])}"
+    return f"{info['steps_to_target']:,.0f} steps, {_seconds(info['median_s'])}, {got}, {rate}"
 
 
 def _told(rows: Sequence[Row]) -> str:

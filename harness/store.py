@@ -1,5 +1,7 @@
 """Rows on disk: a run is a folder with rows.jsonl, one row a line, and environment.json.
 
+Trials have their curves in curves.jsonl beside it, one a line.
+
 Each line is written and fsynced before the next case starts; a line cut short by a crash is
 named and skipped. benchmark.json, in pytest-benchmark's form, is made from rows.jsonl, so that
 a resumed run has all its rows in it. Imports neither torch nor triton.
@@ -10,17 +12,22 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+from harness import curve as curves
+from harness.curve import Curve
 from harness.record import OK, Row, decode, encode
 
 ROWS = "rows.jsonl"
+CURVES = "curves.jsonl"
 ENVIRONMENT = "environment.json"
 BENCHMARK = "benchmark.json"
 REPORT = "report.html"
+
+T = TypeVar("T")
 
 _MAX_LINE = 4 * 2**20  # characters; no row of ours comes near, so a longer line is foreign
 
@@ -51,13 +58,15 @@ class Store:
             raise StoreError(_cannot_write(run, error)) from None
 
     def _seal(self) -> None:
-        """End a line that a crash cut short, so that the next row does not continue it."""
-        path = self.run / ROWS
-        with path.open("ab+") as file:
-            if file.tell() > 0:
-                file.seek(-1, os.SEEK_END)
-                if file.read(1) != b"\n":
-                    file.write(b"\n")
+        """End lines that a crash cut short, so that the next row does not continue them."""
+        for name in (ROWS, CURVES):
+            if name == CURVES and not (self.run / name).exists():
+                continue
+            with (self.run / name).open("ab+") as file:
+                if file.tell() > 0:
+                    file.seek(-1, os.SEEK_END)
+                    if file.read(1) != b"\n":
+                        file.write(b"\n")
 
     def append(self, rows: Iterable[Row]) -> None:
         """Put rows on disk: when this returns, they outlive a crash of the machine.
@@ -65,13 +74,23 @@ class Store:
         Raises:
             StoreError: they could not be written; the file is as it was before.
         """
-        text = "".join(encode(row) + "\n" for row in rows).encode()
-        path = self.run / ROWS
+        self._append(ROWS, "".join(encode(row) + "\n" for row in rows))
+
+    def append_curve(self, curve: Curve) -> None:
+        """Put a trial's curve on disk, as `append` does rows.
+
+        Raises:
+            StoreError: it could not be written; the file is as it was before.
+        """
+        self._append(CURVES, curves.encode(curve) + "\n")
+
+    def _append(self, name: str, text: str) -> None:
+        data = text.encode()
         try:
-            with path.open("ab", buffering=0) as file:
+            with (self.run / name).open("ab", buffering=0) as file:
                 size = file.seek(0, os.SEEK_END)
                 try:
-                    if file.write(text) != len(text):
+                    if file.write(data) != len(data):
                         raise OSError("the disk took only part of it")
                     os.fsync(file.fileno())
                 except OSError:
@@ -90,27 +109,44 @@ def read(run: Path) -> tuple[list[Row], list[str]]:
     Raises:
         StoreError: there is no run in that folder.
     """
-    path = run / ROWS
-    rows: dict[str, Row] = {}
+    try:
+        found, problems = _read_lines(run, ROWS, decode)
+    except FileNotFoundError:
+        raise StoreError(f"no run in {run}: it has no {ROWS}") from None
+    return list({row.id: row for row in found}.values()), problems
+
+
+def read_curves(run: Path) -> tuple[list[Curve], list[str]]:
+    """The trials' curves of a run, in the order in which they were done, and what was skipped.
+
+    Raises:
+        StoreError: the file is there and cannot be read.
+    """
+    try:
+        return _read_lines(run, CURVES, curves.decode)
+    except FileNotFoundError:
+        return [], []
+
+
+def _read_lines(run: Path, name: str, decode: Callable[[str], T]) -> tuple[list[T], list[str]]:
+    found: list[T] = []
     problems: list[str] = []
     try:
-        with path.open("rb") as file:
+        with (run / name).open("rb") as file:
             for number, raw in enumerate(file, 1):
                 if not raw.strip():
                     continue
                 try:
                     if len(raw) > _MAX_LINE:
                         raise ValueError(f"longer than {_MAX_LINE} characters")
-                    row = decode(raw.decode("utf-8"))
+                    found.append(decode(raw.decode("utf-8")))
                 except ValueError as error:  # UnicodeDecodeError is one too
-                    problems.append(f"{run.name}/{ROWS}, line {number}: skipped: {_short(error)}")
-                else:
-                    rows[row.id] = row
+                    problems.append(f"{run.name}/{name}, line {number}: skipped: {_short(error)}")
     except FileNotFoundError:
-        raise StoreError(f"no run in {run}: it has no {ROWS}") from None
+        raise
     except OSError as error:
-        raise StoreError(f"cannot read {path}: {error.strerror}") from None
-    return list(rows.values()), problems
+        raise StoreError(f"cannot read {run / name}: {error.strerror}") from None
+    return found, problems
 
 
 def read_environment(run: Path) -> tuple[dict[str, Any], list[str]]:

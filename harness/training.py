@@ -8,7 +8,6 @@ step's one-time costs (libraries, caches) are spent on a copy beforehand.
 from __future__ import annotations
 
 import contextlib
-import copy
 import math
 import time
 from collections.abc import Callable
@@ -129,9 +128,8 @@ class _Running:
     def _warm_up(self, train: Batch) -> None:
         model = self._workload.model(self._trial.seed).to(self._trial.device)
         step = _make(self._trial, self._workload, model)
-        if self._trial.optimizer not in optimizers.SECOND_ORDER:  # theirs takes seconds itself
-            step(data.sample(train, self._trial.batch, 0))
-        self._metric(copy.deepcopy(model))
+        step(data.sample(train, self._trial.batch, 0))
+        self._metric(model)
 
     def _metric(self, model: nn.Module) -> float:
         return float(self._workload.metric(model, self._validation))

@@ -11,12 +11,11 @@ vectors as about 9 n^3 (section 8.3).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils.flop_counter import flop_registry
 
 aten = torch.ops.aten
 
@@ -31,7 +30,10 @@ def count(work: Callable[[], object]) -> int:
     Raises:
         UnknownFlops: it ran an op whose FLOPs are not known.
     """
-    with _Counter() as counter:
+    # here, because it imports triton, which must see TRITON_INTERPRET when it is imported
+    from torch.utils.flop_counter import flop_registry
+
+    with _Counter(flop_registry) as counter:
         work()
     return counter.total
 
@@ -123,14 +125,16 @@ _FREE = frozenset(
 class _Counter(TorchDispatchMode):
     """Not torch's own FlopCounterMode: its hooks on modules fail under torch.func."""
 
-    total = 0
+    def __init__(self, registry: Mapping[Any, Callable[..., int]]):
+        super().__init__()
+        self._registry, self.total = registry, 0
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         packet, name = func._overloadpacket, func.__name__.partition(".")[0]
-        if packet in flop_registry:
+        if packet in self._registry:
             result = func(*args, **kwargs)
-            self.total += flop_registry[packet](*args, **kwargs, out_val=result)
+            self.total += self._registry[packet](*args, **kwargs, out_val=result)
             return result
         if packet in _FORMULAS:
             shapes = [a.shape if isinstance(a, torch.Tensor) else a for a in args]

@@ -1,0 +1,215 @@
+"""Runs a setting: tunes its learning rate, trains from fresh seeds, and makes its row.
+
+Every finished trial is on disk before the next one starts. One that is there already is not run
+again, so a run that was killed and resumed has the same table as one that was not.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import sys
+import time
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+import torch
+
+from harness import convergence, record, survival, training
+from harness.convergence import Setting
+from harness.curve import CURRENCIES, FINAL, REACHED, TUNING, Curve, Trial
+from workloads import load
+
+Key = tuple[str, str, Trial]
+
+
+class OutOfBudget(Exception):
+    """The time of the run was spent before the setting's trials were done."""
+
+
+class Outcome(NamedTuple):
+    """What became of a setting.
+
+    Attributes:
+        finals: from fresh seeds at the chosen rate, the result.
+        tuning: what it took to choose the rate; empty where it was given.
+        edge: whether the best rate lies on the edge of the grid, so that a better one may lie
+            beyond it.
+    """
+
+    finals: list[Curve]
+    tuning: list[Curve]
+    edge: bool
+
+
+def key(curve: Curve) -> Key:
+    """What tells a trial apart in a run."""
+    return curve.setting, curve.role, curve.trial
+
+
+class Runner:
+    """Trials of one run.
+
+    Args:
+        preset: "quick" or "full".
+        done: the trials that are on disk.
+        keep: puts a trial on disk.
+        told: told before each trial what it is.
+        deadline: time.perf_counter() after which no trial is started.
+    """
+
+    def __init__(
+        self,
+        preset: str,
+        done: Mapping[Key, Curve],
+        keep: Callable[[Curve], None],
+        told: Callable[[str], None] = lambda words: None,
+        deadline: float = math.inf,
+    ):
+        self._preset, self._done, self._keep = preset, dict(done), keep
+        self._told, self._deadline = told, deadline
+
+    def run(self, setting: Setting, device: str) -> Outcome:
+        """Tune if the preset says so, then train from fresh seeds.
+
+        Raises:
+            OutOfBudget: the deadline passed first; what was done is on disk.
+        """
+        rates = list(setting.rates(self._preset))
+        rate, edge = rates[0], False
+        tuning: list[Curve] = []
+        if len(rates) > 1:
+            rate, edge, tuning = self._tune(setting, rates, device)
+        finals = [
+            self._trial(setting, FINAL, rate, seed, device, None)
+            for seed in range(convergence.SEEDS[self._preset])
+        ]
+        return Outcome(finals, tuning, edge)
+
+    def _tune(
+        self, setting: Setting, rates: list[float], device: str
+    ) -> tuple[float, bool, list[Curve]]:
+        """The rate with the fewest steps to the target; a rate far behind the best is cut short."""
+        steps: dict[float, float] = {}
+        curves: list[Curve] = []
+        waiting, extended = list(rates), 0
+        while waiting:
+            rate = waiting.pop(0)
+            best = min(steps.values(), default=math.inf)
+            limit = math.ceil(convergence.PATIENCE * best) if best < math.inf else None
+            found = [
+                self._trial(setting, TUNING, rate, convergence.FIRST_TUNING_SEED + i, device, limit)
+                for i in range(convergence.TUNING_SEEDS[self._preset])
+            ]
+            curves += found
+            steps[rate] = survival.median([c.to_target("steps") or 0.0 for c in found])
+            winner = min(steps, key=lambda r: (steps[r], r))
+            further = convergence.beyond(sorted(steps), winner)
+            found_one = steps[winner] < math.inf  # where no rate got there, none is better beyond
+            if not waiting and further and found_one and extended < convergence.EXTENSIONS:
+                waiting.append(further)
+                extended += 1
+        edge = convergence.beyond(sorted(steps), winner) is not None
+        return winner, edge, curves
+
+    def _trial(
+        self, setting: Setting, role: str, rate: float, seed: int, device: str, limit: int | None
+    ) -> Curve:
+        trial = Trial(setting.workload, setting.optimizer, setting.batch, rate, seed, device)
+        if (setting.name, role, trial) in self._done:
+            return self._done[setting.name, role, trial]
+        if time.perf_counter() > self._deadline:
+            raise OutOfBudget
+        self._told(f"{setting.name} {device}, {role}, rate {rate:.3g}, seed {seed}")
+        workload = load(setting.workload)
+        most = min(setting.max_steps or workload.max_steps, limit or sys.maxsize)
+        curve = training.run(trial, workload, max_steps=most, show=role == FINAL and seed == 0)
+        curve = dataclasses.replace(curve, setting=setting.name, role=role)
+        self._keep(curve)
+        self._done[key(curve)] = curve
+        return curve
+
+
+def row_fields(
+    setting: Setting, outcome: Outcome | None, device: str, device_name: str, preset: str, why: str
+) -> dict[str, Any]:
+    """The fields of a setting's row: a round is a seed, and its time the time to the target.
+
+    Args:
+        outcome: None where there is none, and then `why` says why.
+    """
+    workload = load(setting.workload)
+    known: dict[str, Any] = {
+        "kind": "convergence",
+        "subject": setting.workload,
+        "case": setting.name,
+        "provider": setting.optimizer,
+        "baseline": workload.optimizer,
+        "device": device,
+        "device_name": device_name,
+        "dtype": "float32",
+        "batch": setting.batch,
+        "mode": "host",
+        "direction": "train",
+        "preset": preset,
+        "threads": torch.get_num_threads(),
+        "started_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "reason": why,
+        "status": record.NOT_MEASURED,
+    }
+    if outcome is not None:
+        known |= _found(outcome)
+    return record.extra_info(
+        known, f"{known['status']}: see reason" if known["reason"] else NO_SENSE
+    )
+
+
+NO_SENSE = "a trial has no such figure"
+
+
+def _found(outcome: Outcome) -> dict[str, Any]:
+    finals = outcome.finals
+    reached = [curve for curve in finals if curve.status == REACHED]
+    short = [curve for curve in finals if curve.status != REACHED]
+    status, reason = record.OK, None
+    if short:
+        # the worst of them: an error before a divergence before a target that was not met
+        order = (record.FAILED, record.DIVERGED, record.CENSORED)
+        status = min((curve.status for curve in short), key=order.index)
+        worst = next(curve for curve in short if curve.status == status)
+        reason = f"{len(reached)} of {len(finals)} seeds reached the target; {worst.reason}"
+    found: dict[str, Any] = {
+        "status": status,
+        "reason": reason,
+        "n": len(finals),
+        "reached": len(reached),
+        "iterations": 1,
+        "stop_reason": "all seeds",
+        "learning_rate": finals[0].trial.learning_rate,
+        "rate_on_edge": outcome.edge,
+        "tuning_trials": len(outcome.tuning),
+    }
+    few = f"{len(finals)} seeds are too few for an interval"
+    found |= dict.fromkeys(("median_low_s_reason", "median_high_s_reason"), few)
+    for currency in CURRENCIES:
+        field = "median_s" if currency == "seconds" else f"{currency}_to_target"
+        values = [curve.to_target(currency) for curve in finals]
+        if any(value is None for value in values):
+            found[f"{field}_reason"] = finals[0].why.get(currency, "not known")
+            continue
+        found[field] = survival.median([value for value in values if value is not None])
+        found[f"{field}_reason"] = "half of the seeds or more did not reach the target"
+        if found[field] == math.inf:
+            found[field] = None
+    return found
+
+
+def samples(outcome: Outcome | None) -> tuple[float, ...]:
+    """Seconds to the target, seed by seed, where every seed got there: else their mean would be
+    that of the successes alone."""
+    finals = outcome.finals if outcome else []
+    if any(curve.status != REACHED for curve in finals):
+        return ()
+    # a target met before the first step took no time, and a time of 0 is no sample
+    return tuple(max(curve.to_target("seconds") or 0.0, 1e-9) for curve in finals)
