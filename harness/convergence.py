@@ -7,7 +7,6 @@ costs as much as it did: the tuning trials are kept beside the others. Needs no 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 SEEDS = {"quick": 3, "full": 5}
@@ -50,15 +49,6 @@ class Setting:
         if preset not in self.tuned:
             return (self.learning_rate,)
         return tuple(self.learning_rate * 2.0**exponent for exponent in GRID[preset])
-
-
-def beyond(tried: Sequence[float], best: float) -> float | None:
-    """The next rate to try where the best one lies on the grid's edge; None where it does not."""
-    if len(tried) > 1 and best == max(tried):
-        return best * 2
-    if len(tried) > 1 and best == min(tried):
-        return best / 2
-    return None
 
 
 def settings() -> list[Setting]:

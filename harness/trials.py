@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from harness import convergence, record, survival, training
+from harness import convergence, learning_rates, record, survival, training
 from harness.convergence import Setting
 from harness.curve import CURRENCIES, FINAL, REACHED, TUNING, Curve, Trial
 from workloads import load
@@ -91,27 +91,24 @@ class Runner:
         self, setting: Setting, rates: list[float], device: str
     ) -> tuple[float, bool, list[Curve]]:
         """The rate with the fewest steps to the target; a rate far behind the best is cut short."""
-        steps: dict[float, float] = {}
         curves: list[Curve] = []
         waiting, extended = list(rates), 0
         while waiting:
             rate = waiting.pop(0)
-            best = min(steps.values(), default=math.inf)
-            limit = math.ceil(convergence.PATIENCE * best) if best < math.inf else None
-            found = [
+            reached = [c.to_target("steps") or 0.0 for c in curves if c.status == REACHED]
+            limit = math.ceil(convergence.PATIENCE * min(reached)) if reached else None
+            curves += [
                 self._trial(setting, TUNING, rate, convergence.FIRST_TUNING_SEED + i, device, limit)
                 for i in range(convergence.TUNING_SEEDS[self._preset])
             ]
-            curves += found
-            steps[rate] = survival.median([c.to_target("steps") or 0.0 for c in found])
-            winner = min(steps, key=lambda r: (steps[r], r))
-            further = convergence.beyond(sorted(steps), winner)
-            found_one = steps[winner] < math.inf  # where no rate got there, none is better beyond
-            if not waiting and further and found_one and extended < convergence.EXTENSIONS:
-                waiting.append(further)
-                extended += 1
-        edge = convergence.beyond(sorted(steps), winner) is not None
-        return winner, edge, curves
+            if not waiting and extended < convergence.EXTENSIONS:
+                found = learning_rates.grid(curves)
+                # where no rate got there, none is known to be better beyond
+                if any(curve.status == REACHED for curve in curves) and found.edges:
+                    waiting.append(found.extension[0])
+                    extended += 1
+        found = learning_rates.grid(curves)
+        return found.winner, bool(found.edges), curves
 
     def _trial(
         self, setting: Setting, role: str, rate: float, seed: int, device: str, limit: int | None
