@@ -11,7 +11,10 @@ ROOT = Path(__file__).parents[1]
 # each may import those before it
 ORDER = ("kernels", "workloads", "harness")
 HEAVY = {"torch", "triton"}
-LIGHT = ("harness/statistics.py", "harness/record.py", "harness/store.py", "harness/report")
+LIGHT = (
+    *("harness/statistics.py", "harness/record.py", "harness/store.py", "harness/report"),
+    *("harness/noise.py", "harness/verdict.py"),
+)
 
 
 def modules(folder):

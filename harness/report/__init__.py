@@ -87,6 +87,7 @@ def write(
         statuses=summary.statuses(data),
         no_gpu=summary.no_gpu(data, environment),
         speedups=summary.speedups(data),
+        noise_floors=summary.noise_floors(data),
         crossings=summary.crossings(data),
         missing=summary.missing(data),
         warnings=summary.warnings(data),

@@ -9,11 +9,13 @@ from itertools import pairwise
 
 import pandas as pd
 
+from harness.noise import Floor
 from harness.report.frame import measured
 from harness.report.words import whole
+from harness.verdict import Ratio, verdicts
 
 _KEY = ["subject", "case", "direction", "dtype", "provider", "mode"]
-_TIMES = ["median_s", "low", "high", "n"]
+_TIMES = ["median_s", "low", "high", "n", "noise_floor"]
 
 
 @dataclass(frozen=True)
@@ -71,8 +73,8 @@ def device_ratio(table: pd.DataFrame, fast: str = "cuda", slow: str = "cpu") -> 
     widest that the two medians' intervals allow: low = slow's low / fast's high.
 
     Returns:
-        one line each, in the order of `table`: those columns, kind, batch, value, low, high, and
-        n, the smaller of the two numbers of samples.
+        one line each, in the order of `table`: those columns, kind, batch, value, low, high, n,
+        the smaller of the two numbers of samples, and verdict, beyond the higher noise floor.
     """
     rows = measured(table)
     rows = rows[(rows["low"] == rows["median_low_s"]) & (rows["high"] == rows["median_high_s"])]
@@ -80,12 +82,17 @@ def device_ratio(table: pd.DataFrame, fast: str = "cuda", slow: str = "cpu") -> 
     both = rows[rows["device"] == fast].merge(
         rows.loc[rows["device"] == slow, [*_KEY, *_TIMES]], on=_KEY, suffixes=("", "_slow")
     )
-    return both[["kind", "batch", *_KEY]].assign(
+    found = both[["kind", "batch", *_KEY]].assign(
         value=both["median_s_slow"] / both["median_s"],
         low=both["low_slow"] / both["high"],
         high=both["high_slow"] / both["low"],
         n=both[["n", "n_slow"]].min(axis=1),
     )
+    # one device beside another is no A/A pair: the higher floor of the two is the least
+    floors = both[["noise_floor", "noise_floor_slow"]].max(axis=1)
+    ends = zip(found["value"], found["low"], found["high"], floors, strict=True)
+    ratios = [Ratio(value, low, high, Floor(share, 0)) for value, low, high, share in ends]
+    return found.assign(verdict=pd.Series(verdicts(ratios), index=found.index, dtype="object"))
 
 
 def _stays_above_1(batches: Sequence[float], curve: Sequence[float]) -> float:

@@ -8,9 +8,12 @@ from typing import Any
 
 import pandas as pd
 
-from harness.record import COUNT, FIELDS, FLAG, NUMBER, OK, TEXT, Row
+from harness import noise
+from harness.record import ABOUT_MEASURING, COUNT, FIELDS, FLAG, NUMBER, OK, TEXT, Row
 from harness.report.words import plain
+from harness.verdict import Ratio, verdicts
 
+_KEY = ("device", "mode")
 _LARGEST = 1e15  # on a log axis, its inverse the smallest
 _TOO_LARGE = "not finite, or too large to show"
 
@@ -18,6 +21,8 @@ _TOO_LARGE = "not finite, or too large to show"
 def frame(rows: Sequence[Row]) -> pd.DataFrame:
     """One line a row: id, group, name, every field of FIELDS and every `<field>_reason`.
 
+    And noise_floor, the share that a speedup has to exceed on its device in its mode, and verdict,
+    one of `harness.verdict.VERDICTS` for rows that are compared, all of them judged together.
     Numbers and counts are float64 with NaN where there is none; text and flags are objects
     with None. Text is made printable here (`words.plain`), escaping is left to who writes it.
     """
@@ -40,9 +45,24 @@ def frame(rows: Sequence[Row]) -> pd.DataFrame:
                 reason = _TOO_LARGE if value is None else None
             columns[field].append(value)
             columns[f"{field}_reason"].append(plain(reason) if isinstance(reason, str) else None)
-    return pd.DataFrame(
+    table = pd.DataFrame(
         {name: pd.Series(values, dtype=_dtype(name)) for name, values in columns.items()}
     )
+    floors = noise.floors(row.extra_info for row in rows)
+    found = [floors.get(key, noise.NO_PAIRS) for key in zip(*(table[n] for n in _KEY), strict=True)]
+    table["noise_floor"] = pd.Series([floor.share for floor in found], dtype="float64")
+    table["verdict"] = pd.Series([None] * len(table), dtype="object")
+    judged = table.index[comparable(table)]
+    ends = (table.loc[judged, name] for name in ("speedup", "speedup_low", "speedup_high"))
+    numbers = zip(judged, *ends, strict=True)
+    ratios = [Ratio(value, low, high, found[i]) for i, value, low, high in numbers]
+    table.loc[judged, "verdict"] = verdicts(ratios)
+    return table
+
+
+def results(table: pd.DataFrame) -> pd.DataFrame:
+    """Without the rows that are about the measuring itself."""
+    return table[~table["kind"].isin(ABOUT_MEASURING)]
 
 
 def workloads(table: pd.DataFrame) -> pd.DataFrame:
@@ -64,10 +84,11 @@ def measured(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def comparable(table: pd.DataFrame) -> pd.Series:
-    """Which rows have a speedup, with its interval, over a baseline other than themselves."""
+    """Which results have a speedup, with its interval, over a baseline other than themselves."""
     low, middle, high = (table[f"speedup{end}"] for end in ("_low", "", "_high"))
     return (
         (table["status"] == OK)
+        & ~table["kind"].isin(ABOUT_MEASURING)
         & (table["provider"] != table["baseline"])
         & (drawable(low) & (low <= middle))
         & (drawable(high) & (middle <= high))

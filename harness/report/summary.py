@@ -7,10 +7,12 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from harness.record import NOT_MEASURED, OK, STATUSES
+from harness import noise
+from harness.record import AA, NOT_MEASURED, OK, STATUSES
 from harness.report.crossover import crossover, device_ratio
-from harness.report.frame import comparable, workloads
-from harness.report.words import count, plain, processor, ratio, tally, verdict, whole
+from harness.report.frame import comparable, results, workloads
+from harness.report.words import count, plain, processor, ratio, tally, whole
+from harness.verdict import FASTER, SLOWER
 
 MOST = 12  # lines in one list; the report says how many more there are
 
@@ -19,6 +21,8 @@ _MEANING = {
     "out_of_memory": "did not fit into the device's memory",
     "unsupported": "the provider cannot do it",
     "failed": "raised an error or gave a wrong result",
+    "censored": "did not reach its target with every seed",
+    "diverged": "trained until its loss was no number",
     NOT_MEASURED: "was not run",
 }
 
@@ -94,7 +98,7 @@ def no_gpu(frame: pd.DataFrame, environment: Mapping[str, Any]) -> str | None:
 def speedups(frame: pd.DataFrame) -> tuple[list[Speedup], int]:
     """One line a subject, provider, device and mode: the case whose speedup is the middle one.
 
-    Those whose interval excludes 1 come first, the largest effects first among them.
+    Those that are faster or slower come first, the largest effects first among them.
 
     Returns:
         (lines, left_out): at most MOST lines, and the number of those left out.
@@ -104,20 +108,30 @@ def speedups(frame: pd.DataFrame) -> tuple[list[Speedup], int]:
     keys = ["kind", "subject", "provider", "baseline", "device", "mode"]
     for _, group in rows.groupby(keys, sort=False):
         middle = group.iloc[(len(group) - 1) // 2]
-        ends = zip(group["speedup_low"], group["speedup_high"], strict=True)
-        verdicts = [verdict(*end) for end in ends]
         low, high = middle["speedup_low"], middle["speedup_high"]
+        clear = middle["verdict"] in (FASTER, SLOWER)
         effect = max(low, 1 / high)  # above 1 only where the interval excludes 1
         line = Speedup(
             **{key: middle[key] for key in [*keys[1:], "case"]},
             speedup=ratio(middle["speedup"], low, high),
-            verdict=verdict(low, high),
+            verdict=middle["verdict"],
             n=whole(middle["n"]),
-            cases=tally(verdicts),
+            cases=tally(group["verdict"].tolist()),
         )
-        found.append((effect, line))
-    found.sort(key=lambda pair: -pair[0])
-    return [line for _, line in found[:MOST]], max(0, len(found) - MOST)
+        found.append((clear, effect, line))
+    found.sort(key=lambda ranked: ranked[:2], reverse=True)
+    return [line for *_, line in found[:MOST]], max(0, len(found) - MOST)
+
+
+def noise_floors(frame: pd.DataFrame) -> list[str]:
+    """The noise floor of each device and mode that has a speedup, in words."""
+    pairs: list[Any] = frame[frame["kind"] == AA].to_dict("records")
+    floors = noise.floors(pairs)
+    keys = frame.loc[comparable(frame), ["device", "mode"]].drop_duplicates()
+    return [
+        f"{processor(device)}, {mode} mode: {floors.get((device, mode), noise.NO_PAIRS)}"
+        for device, mode in keys.itertuples(index=False)
+    ]
 
 
 def crossings(frame: pd.DataFrame) -> tuple[list[Crossing], int]:
@@ -158,7 +172,8 @@ def missing(frame: pd.DataFrame) -> tuple[list[str], int]:
 
 def warnings(frame: pd.DataFrame) -> list[str]:
     """What makes a row less to be trusted, counted."""
-    rows = frame[(frame["status"] == OK) & (frame["kind"] != "roof")]
+    rows = results(frame)
+    rows = rows[rows["status"] == OK]
     error, bound = rows["correctness_error"], rows["correctness_bound"]
     checks = (
         (

@@ -97,8 +97,7 @@ def _verdict(r: Record) -> Cell:
         return Cell("the baseline")
     if _missing(r["speedup_low"]) or _missing(r["speedup_high"]):
         return Cell("no interval")
-    word = words.verdict(r["speedup_low"], r["speedup_high"])
-    return Cell(word, look=word.split()[0])
+    return Cell(r["verdict"] or "not compared", look=r["verdict"] or "")
 
 
 def _share(r: Record) -> Cell:

@@ -6,8 +6,7 @@ import math
 from collections.abc import Sequence
 from functools import lru_cache
 
-FASTER, SLOWER, UNCLEAR = "faster", "slower", "same or unclear"
-VERDICTS = (FASTER, UNCLEAR, SLOWER)
+from harness.verdict import VERDICTS
 
 _LONGEST = 600  # characters of one text that are shown
 _PREFIXES = (*((1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")), (1.0, ""))
@@ -32,13 +31,8 @@ def shorten(text: str, most: int) -> str:
     return text if len(text) <= most else text[: most - 1] + "…"
 
 
-def verdict(low: float, high: float) -> str:
-    """FASTER or SLOWER only where the speedup's interval excludes 1, else UNCLEAR."""
-    return FASTER if low > 1 else SLOWER if high < 1 else UNCLEAR
-
-
 def tally(verdicts: Sequence[str]) -> str:
-    """e.g. "5 faster, 1 same or unclear"."""
+    """e.g. "5 faster, 1 unclear"."""
     return ", ".join(f"{verdicts.count(v)} {v}" for v in VERDICTS if v in verdicts)
 
 

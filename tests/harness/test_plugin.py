@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from harness import case, plugin, record, roofline, store
+from harness import case, fields, noise, plugin, record, roofline, store
 from harness.timing import Limits
 
 # pytester forgets what is imported inside it, and parts of torch can be imported only once
@@ -86,7 +86,8 @@ def measure(project, *arguments, **how):
 def rows(project):
     """status by provider and size, and the rows themselves, of the newest run."""
     found, problems = store.read(store.runs(project.path / "results")[0])
-    return {r.id.partition("[")[2]: r for r in found if r.extra_info["kind"] != "roof"}, problems
+    told = [r for r in found if r.extra_info["kind"] not in record.ABOUT_MEASURING]
+    return {r.id.partition("[")[2]: r for r in told}, problems
 
 
 def statuses(project):
@@ -121,6 +122,33 @@ def test_a_run_has_a_table_rows_and_json_that_pytest_benchmark_compares(project)
     )  # fmt: skip
     assert compared.returncode == 0, compared.stderr
     assert compared.stdout.count("[cpu-host-mine-1000]") == 2
+
+
+def test_the_first_cases_have_a_second_copy_of_their_baseline_and_so_a_noise_floor(
+    project, monkeypatch
+):
+    monkeypatch.setattr(fields, "BUSY", 1e9)  # whoever has the cores
+    project.write(sizes="1000, 2000, 3000, 4000, 5000")
+    result = measure(project)
+    result.assert_outcomes(passed=10)
+    found, _ = store.read(store.runs(project.path / "results")[0])
+    pairs = [r for r in found if r.extra_info["kind"] == record.AA]
+    assert [r.extra_info["case"] for r in pairs] == ["n1000", "n2000", "n3000", "n4000"]
+    assert {r.extra_info["provider"] for r in pairs} == {"torch (again)"}
+    floor = noise.floors(r.extra_info for r in found)["cpu", "host"]
+    assert floor.pairs == noise.PAIRS
+    result.stdout.fnmatch_lines([f"noise floor, cpu host: {floor}"])
+    # a run that goes on has its pairs already
+    project.write(sizes="1000, 2000, 3000, 4000, 5000, 6000")
+    measure(project, "--resume=last").assert_outcomes(passed=12)
+    again, _ = store.read(store.runs(project.path / "results")[0])
+    assert sum(r.extra_info["kind"] == record.AA for r in again) == noise.PAIRS
+
+
+def test_without_its_baseline_a_case_has_no_copy(project):
+    measure(project, "-k", "mine").assert_outcomes(passed=1)
+    found, _ = store.read(store.runs(project.path / "results")[0])
+    assert not any(r.extra_info["kind"] == record.AA for r in found)
 
 
 def test_wrong_providers_are_refused_before_timing_and_the_others_go_on(project):

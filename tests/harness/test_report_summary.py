@@ -55,17 +55,27 @@ def test_a_missing_value_has_its_reason_and_is_never_blank(tmp_path):
 
 @pytest.mark.parametrize(
     ("low", "high", "word"),
-    [(1.01, 1.2, "faster"), (0.8, 0.99, "slower"), (0.99, 1.2, "same or unclear")],
+    [
+        (1.01, 1.2, "faster"),
+        (0.8, 0.99, "slower"),
+        (0.99, 1.2, "unclear"),
+        (0.985, 1.015, "same"),
+        (1.001, 1.017, "same"),
+        (1.001, 1.025, "unclear"),
+    ],
 )
-def test_faster_is_said_only_where_the_interval_excludes_1(tmp_path, low, high, word):
+def test_faster_is_said_only_beyond_the_noise_floor_by_an_interval_that_excludes_1(
+    tmp_path, low, high, word
+):
     middle = (low + high) / 2
     known = {"provider": "triton", "speedup_low": low, "speedup_high": high, "batch": 1}
     shown = page(tmp_path, [row(batch=1), row(speedup=middle, **known)])
     summary_text = shown.text[shown.text.index("Speedups worth knowing") :]
     said = summary_text[: summary_text.index("How to read")]
     assert f"triton at batch 1: {word}." in said
-    for other in {"faster", "slower", "same or unclear"} - {word}:
-        assert not re.search(rf"(?<!is )\b{other}\b(?! markers)", _findings(said))
+    for other in {"faster", "slower", "same", "unclear"} - {word}:
+        assert not re.search(rf"(?<!is )\b{other}\b(?! markers| case)", _findings(said))
+    assert "Noise floor: CPU, warm mode: 2.0 % (assumed: no A/A pair was measured)" in said
 
 
 def _findings(text: str) -> str:
@@ -94,6 +104,21 @@ def test_the_summary_puts_clear_results_first():
     ]
     lines, _ = summary.speedups(frame(rows))
     assert [line.provider for line in lines] == ["clearest", "clear", "unclear"]
+
+
+def test_a_floor_that_was_measured_is_told_and_kept_to():
+    pairs = [row(speedup=s, kind="aa", provider="again", name=f"aa{s}") for s in (1.04, 0.98)]
+    table = frame([*pairs, row(speedup=1.1, spread=0.01, provider="triton")])
+    assert summary.noise_floors(table) == ["CPU, warm mode: 14.4 % (2 A/A pairs)"]
+    assert list(table["verdict"]) == [None, None, "same"]
+    assert [line.provider for line in summary.speedups(table)[0]] == ["triton"]
+
+
+def test_many_comparisons_are_judged_together():
+    one = row(speedup=1.05, spread=0.045, provider="triton")
+    assert list(frame([one])["verdict"]) == ["faster"]
+    others = [row(speedup=1.05, spread=0.045, provider=f"p{i}") for i in range(9)]
+    assert set(frame([one, *others])["verdict"]) == {"unclear"}
 
 
 def test_doubtful_rows_are_counted():

@@ -15,8 +15,9 @@ from harness.report.frame import comparable, measured
 from harness.report.plots import style
 from harness.report.plots.style import INK, MUTED, PAPER, WIDTH, Part
 from harness.report.plots.ticks import limits, log_axis, ratio_ticks, time_ticks
-from harness.report.words import count, ratio, shorten, si_interval, tally, verdict, whole
+from harness.report.words import count, ratio, shorten, si_interval, tally, whole
 
+SOURCE = "rows"
 TITLE = "Kernels"
 INTRO = (
     "Each case with the median time of every provider (left, lower is faster) and its speedup over "
@@ -88,7 +89,7 @@ def table(part: pd.DataFrame) -> pd.DataFrame:
                 ratio(*end) if end else why
                 for end, why in zip(speedups, _why_no_speedup(rows), strict=True)
             ],
-            "verdict": [verdict(*end[1:]) if end else "not compared" for end in speedups],
+            "verdict": rows["verdict"].where(has, "not compared"),
             "n": [whole(n) for n in rows["n"]],
         }
     )
@@ -99,10 +100,8 @@ def caption(part: pd.DataFrame) -> str:
     rows, left_out = _drawn(part)
     sentences = []
     for provider, block in rows[comparable(rows)].groupby("provider", sort=False):
-        words = [
-            verdict(*e) for e in block[["speedup_low", "speedup_high"]].itertuples(index=False)
-        ]
-        sentences.append(f"{provider} in {count(len(words), 'case')}: {tally(words)}.")
+        words = tally(block["verdict"].tolist())
+        sentences.append(f"{provider} in {count(len(block), 'case')}: {words}.")
     states = part.loc[part["status"] != OK, "status"].value_counts()
     missing = ", ".join(f"{number} {state}" for state, number in states.items())
     if missing:

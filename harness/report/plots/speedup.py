@@ -12,8 +12,9 @@ from harness.report.frame import comparable, measured, workloads
 from harness.report.plots import style
 from harness.report.plots.style import INK, Part
 from harness.report.plots.ticks import batch_ticks, limits, log_axis, ratio_ticks
-from harness.report.words import count, processor, ratio, tally, verdict, whole
+from harness.report.words import count, processor, ratio, tally, whole
 
+SOURCE = "rows"
 TITLE = "Speedup against batch size"
 INTRO = (
     "Above 1× is faster. Whiskers are 95 % intervals: where one reaches 1×, the two are the same "
@@ -79,7 +80,7 @@ def table(part: pd.DataFrame) -> pd.DataFrame:
             "dtype": rows["dtype"],
             "batch": [whole(batch) for batch in rows["batch"]],
             "speedup, 95 % interval": [ratio(*end) for end in ends],
-            "verdict": [verdict(*end) for end in rows[["low", "high"]].itertuples(index=False)],
+            "verdict": rows["verdict"],
             "n": [whole(n) for n in rows["n"]],
         }
     )
@@ -93,7 +94,7 @@ def caption(part: pd.DataFrame) -> str:
         if cross := _crossover(rows):
             sentences.append(f"{name}: {cross.words}." if len(series) > 1 else f"{cross.words}.")
             continue
-        words = [verdict(*end) for end in rows[["low", "high"]].itertuples(index=False)]
+        words = rows["verdict"].tolist()
         if len(words) == 1:
             sentences.append(f"{name} at batch {whole(rows['batch'].iloc[0])}: {words[0]}.")
         else:

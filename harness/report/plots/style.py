@@ -18,6 +18,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from harness.report.frame import results
 from harness.report.words import count, shorten
 
 WIDTH, HEIGHT = 380, 230  # points; one is about a pixel on the page
@@ -29,6 +30,7 @@ INK, MUTED, GRID, PAPER = "#010101", "#606060", "#c0c0c0", "#fefefe"
 # 2008); style.css has a darker and a lighter tone of each. The first is the text's own colour.
 SERIES = (INK, "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+DASHES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (1, 1.5)), (0, (6, 2, 1, 2)))
 _SIZES = {"D": 4.2, "o": 5.2, "s": 4.8}
 
 _RC: dict[Any, Any] = {
@@ -65,7 +67,7 @@ _DRAWN = [
     *("kind", "subject", "case", "direction", "dtype", "batch", "mode"),
     *("provider", "baseline", "device", "status", "reason", "n"),
     *("median_s", "median_low_s", "median_high_s"),
-    *("speedup", "speedup_low", "speedup_high", "speedup_reason"),
+    *("speedup", "speedup_low", "speedup_high", "speedup_reason", "noise_floor", "verdict"),
 ]
 
 _LABEL_GAP = 12.5  # points between two labels
@@ -105,8 +107,8 @@ def looks(table: pd.DataFrame) -> pd.DataFrame:
 
     Given to all rows of a run, it makes a provider look the same in all figures.
     """
-    baselines = table.loc[table["kind"] != "roof", "baseline"]
-    names = dict.fromkeys([*baselines, *table["provider"]])
+    table = results(table)
+    names = dict.fromkeys([*table["baseline"], *table["provider"]])
     order = {name: number for number, name in enumerate(names)}
     return table[_DRAWN].assign(look=table["provider"].map(order))
 
@@ -184,6 +186,17 @@ def color_of(look: int) -> str:
 def marker_of(look: int) -> str:
     """The marker of a provider; there is one more than there are colours, so pairs are rare."""
     return MARKERS[look % len(MARKERS)]
+
+
+def of(look: int) -> dict[str, Any]:
+    """The colour, marker and dash of a series, for matplotlib: no two of the first 42 are alike."""
+    marker = marker_of(look)
+    return {
+        "color": color_of(look),
+        "marker": marker,
+        "markersize": _SIZES.get(marker, 5.4),
+        "linestyle": DASHES[look // len(SERIES) % len(DASHES)],
+    }
 
 
 def axis_titles(axes: Axes, x: str, y: str) -> None:
