@@ -1,0 +1,134 @@
+"""A small convolutional network on handwritten digits, and a perceptron of the same size.
+
+Two convolutions of 3 x 3, each with ReLU and 2 x 2 max pooling, then a linear layer: LeCun, Bottou,
+Bengio & Haffner 1998, "Gradient-based learning applied to document recognition", with ReLU and
+max pooling as they came later. "cnn/mlp" spends as many parameters on three linear layers. Trained
+with Adam on softmax cross-entropy, to a validation cross-entropy of 0.08 nats: about 200 steps or
+4.5 epochs for the CNN; for the MLP 600 steps, from 8 of 10 seeds. A second on one core.
+
+The claim is about translation: the same filter looks everywhere and pooling forgets where by a
+pixel, so `shifted`, the validation set moved by a pixel, should hurt the CNN less. It does, but
+neither bears it well, as neither has seen a digit that is not centred: of 98% and 97% accuracy
+about 62% and 48% are left.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from workloads import data
+from workloads.spec import Batch, Flops, Target, Workload
+
+HEIGHT, WIDTH = 8, 8  # pixels
+CHANNELS = (16, 32)
+CLASSES = 10
+HIDDEN = 49  # of the MLP, for 6135 parameters; the CNN has 6090
+BATCH_SIZE = 32
+MAX_STEPS = 30 * 45  # 30 epochs; a trial that takes longer is censored
+
+# The quickest of 5e-3, 1e-2 and 2e-2 for the CNN, and the one from which the MLP gets to the
+# target most often, of five seeds.
+LEARNING_RATE = 1e-2
+
+
+def model(seed: int, height: int = HEIGHT, width: int = WIDTH) -> nn.Sequential:
+    """The CNN, [n, height * width] -> logits [n, 10], initialised by torch."""
+    first, second = CHANNELS
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)  # torch.manual_seed would reseed the GPUs too
+        return nn.Sequential(
+            nn.Unflatten(1, (1, height, width)),
+            nn.Conv2d(1, first, 3, padding=1),
+            nn.ReLU(),
+            nn.MaxPool2d(2),
+            nn.Conv2d(first, second, 3, padding=1),
+            nn.ReLU(),
+            nn.MaxPool2d(2),
+            nn.Flatten(),
+            nn.Linear(second * (height // 4) * (width // 4), CLASSES),
+        )
+
+
+def mlp(seed: int) -> nn.Sequential:
+    """The MLP, [n, 64] -> logits [n, 10]: three linear layers with ReLU between."""
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        return nn.Sequential(
+            nn.Linear(HEIGHT * WIDTH, HIDDEN),
+            nn.ReLU(),
+            nn.Linear(HIDDEN, HIDDEN),
+            nn.ReLU(),
+            nn.Linear(HIDDEN, CLASSES),
+        )
+
+
+def loss(model: nn.Module, batch: Batch) -> Tensor:
+    """Mean cross-entropy in nats, scalar."""
+    return F.cross_entropy(model(batch.x), batch.y)
+
+
+@torch.no_grad()
+def metric(model: nn.Module, batch: Batch) -> Tensor:
+    """Mean cross-entropy of `batch`, the validation set, in nats; scalar."""
+    return loss(model, batch)
+
+
+def translate(x: Tensor, down: int, right: int) -> Tensor:
+    """The images moved, [n, 64] -> [n, 64]; what is moved out is lost, what moves in is blank.
+
+    Args:
+        x: images of 8 x 8 pixels.
+        down, right: pixels; below 0 for up and left.
+    """
+    images = x.unflatten(1, (HEIGHT, WIDTH))
+    return F.pad(images, (right, -right, down, -down)).flatten(1)  # a pad below 0 cuts off
+
+
+@functools.cache
+def shifted() -> Batch:
+    """The validation set moved by one pixel: up, then down, left and right; 4 x 360 samples."""
+    x, y = data.digits().validation
+    moved = [translate(x, *by) for by in ((-1, 0), (1, 0), (0, -1), (0, 1))]
+    return Batch(torch.cat(moved), y.repeat(len(moved)))
+
+
+def _flops(height: int, width: int) -> Flops:
+    first, second = CHANNELS
+    products = [
+        2 * 9 * first * height * width,
+        2 * 9 * first * second * (height // 2) * (width // 2),
+        2 * second * (height // 4) * (width // 4) * CLASSES,
+    ]
+    # backward: a gradient for each weight and each layer's input, but not for the pixels
+    return Flops(forward=sum(products), backward=2 * sum(products) - products[0])
+
+
+def _mlp_flops() -> Flops:
+    products = [2 * HEIGHT * WIDTH * HIDDEN, 2 * HIDDEN * HIDDEN, 2 * HIDDEN * CLASSES]
+    return Flops(forward=sum(products), backward=2 * sum(products) - products[0])
+
+
+WORKLOAD = Workload(
+    name="cnn",
+    data=data.digits,
+    model=model,
+    loss=loss,
+    metric=metric,
+    # what the CNN is sure to pass; the MLP of mlp_classification, three times as large, has 0.10
+    target=Target("validation cross-entropy", 0.08),
+    flops=_flops(HEIGHT, WIDTH),
+    optimizer="adam",
+    learning_rate=LEARNING_RATE,
+    batch_size=BATCH_SIZE,
+    max_steps=MAX_STEPS,
+    shifted=shifted,
+)
+
+VARIANTS = (
+    dataclasses.replace(WORKLOAD, name="cnn/mlp", model=mlp, flops=_mlp_flops(), own_kernels=True),
+)
