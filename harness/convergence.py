@@ -60,7 +60,7 @@ def settings() -> list[Setting]:
         workload = workloads.load(name)
         rate, batch = workload.learning_rate, workload.batch_size
         every.append(Setting(name, workload.optimizer, batch, rate, tuned=("full",)))
-    found = {s.name: s for s in (*every, *BATCH_SIZES, *_optimizers())}
+    found = {s.name: s for s in (*every, *BATCH_SIZES, *_optimizers(), *conditioning(), *_pairs())}
     return list(found.values())
 
 
@@ -107,4 +107,43 @@ def _optimizers() -> list[Setting]:
             tuned = () if rate == 1.0 else _BOTH
             presets = _BOTH if quick else _FULL
             found.append(Setting(name, optimizer, batch, rate, tuned, presets))
+    return found
+
+
+# What the claims on conditioning and depth stand on; the other variants are for the full preset.
+_TELLING = (
+    *("4x64", "4x64-zeros", "4x64-normal", "4x64-he"),
+    *("4x64-raw", "4x64-standardised", "4x64-shifted"),
+    *("16x64", "16x64-layer", "16x64-skip", "16x64-batch-skip", "2x844-layer-skip"),
+)
+
+
+def conditioning() -> list[Setting]:
+    """Every variant of deep_mlp with its own optimizer; of softmax regression with plain SGD too,
+    tuned, so that the best rate can be held against the largest eigenvalue."""
+    import workloads
+
+    found = []
+    for name in workloads.variants("deep_mlp"):
+        workload = workloads.load(name)
+        presets = _BOTH if name.partition("/")[2] in _TELLING else _FULL
+        rate, batch = workload.learning_rate, workload.batch_size
+        found.append(Setting(name, workload.optimizer, batch, rate, _FULL, presets))
+        if name.startswith("deep_mlp/1x"):
+            found.append(Setting(name, "sgd", batch, 0.1, _BOTH, _FULL))
+    return found
+
+
+def _pairs() -> list[Setting]:
+    """What is held against a workload: the same with another loss, or without its structure."""
+    import workloads
+
+    found = []
+    for name in ("neuron", "mlp_regression", "cnn", "rnn", "cartpole"):
+        for variant in workloads.variants(name) if name in workloads.NAMES else ():
+            workload = workloads.load(variant)
+            quick = name == "mlp_regression" or variant.endswith("/mlp")
+            rate, batch = workload.learning_rate, workload.batch_size
+            presets = _BOTH if quick else _FULL
+            found.append(Setting(variant, workload.optimizer, batch, rate, _FULL, presets))
     return found

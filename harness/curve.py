@@ -83,6 +83,7 @@ class Curve:
         device_name: the processor's name; threads: CPU threads that torch may use.
         why: why a currency is None: {"flops": "...", "joules": "..."}.
         generated: what the trained model writes, draws or does; None where it does not.
+        shifted: the metric on the workload's shifted set at the end; None where it has none.
         setting: the name of the setting that it belongs to, "" for none.
         role: FINAL or TUNING.
     """
@@ -98,6 +99,7 @@ class Curve:
     threads: int
     why: Mapping[str, str] = field(default_factory=dict)
     generated: str | None = None
+    shifted: float | None = None
     setting: str = ""
     role: str = FINAL
 
@@ -179,7 +181,7 @@ _TRIAL = {"workload": str, "optimizer": str, "batch": int, "learning_rate": _NUM
 _CURVE = {
     **{"metric": str, "target": _NUMBER, "lower_is_better": bool, "status": str},
     **{"reason": (str, type(None)), "device_name": str, "threads": int, "why": dict},
-    **{"generated": (str, type(None)), "setting": str, "role": str},
+    **{"generated": (str, type(None)), "shifted": _MAYBE, "setting": str, "role": str},
 }
 _POINT = {
     **{"steps": int, "samples": int, "flops": _MAYBE, "seconds": _NUMBER},

@@ -25,6 +25,7 @@ import kernels
 from harness import noise, record
 from harness.comparison import Checker
 from harness.convergence import Setting
+from harness.faults import faults
 from harness.progress import LiveProgress
 from harness.record import Row
 from harness.replay import TIMER, replay
@@ -125,7 +126,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         chosen = [(d, m) for d in devices for m in MODES_OF[d]]
         ids = [f"{device}-{mode}" for device, mode in chosen]
         metafunc.parametrize(("bench_device", "bench_mode"), chosen, ids=ids)
-    elif "converge" in metafunc.fixturenames:
+    elif not {"converge", "probe"}.isdisjoint(metafunc.fixturenames):
         metafunc.parametrize("bench_device", devices)
 
 
@@ -171,7 +172,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def _is_benchmark(item: pytest.Item) -> bool:
-    return not {"compare", "converge"}.isdisjoint(getattr(item, "fixturenames", ()))
+    return not {"compare", "converge", "probe"}.isdisjoint(getattr(item, "fixturenames", ()))
 
 
 def _for_its_device(item: Any) -> bool:
@@ -187,8 +188,7 @@ def _not_measuring(config: pytest.Config) -> bool:
 
 def _member(item: Any, preset: str) -> Member:
     given = dict(item.callspec.params)
-    trial = "converge" in item.fixturenames  # its provider is the optimizer, its time the wall's
-    if "provider" not in given and not trial:
+    if "provider" not in given and "compare" in item.fixturenames:
         raise pytest.UsageError(
             f"{item.nodeid} uses the fixture compare, and has no parameter named provider: "
             'add @pytest.mark.parametrize("provider", [...])'
@@ -275,6 +275,26 @@ def converge(
     return run
 
 
+@pytest.fixture
+def probe(
+    request: pytest.FixtureRequest, benchmark: Any, bench_device: str
+) -> Callable[[str], None]:
+    """Run one of harness.probes by name; what it finds goes to findings.jsonl."""
+
+    def run(name: str) -> None:
+        if benchmark.disabled:
+            pytest.skip("not_measured: probes are run with --benchmark-only")
+        session, member = request.config.stash[_SESSION], request.node.stash[_MEMBER]
+        try:
+            why = session.probe(member, name)
+        except StoreError as error:
+            pytest.exit(str(error), returncode=pytest.ExitCode.INTERNAL_ERROR)
+        if why:
+            pytest.skip(f"not_measured: {why}")
+
+    return run
+
+
 def _hand_in(
     request: pytest.FixtureRequest, benchmark: Any, measure: Callable[[Session, Member], Row]
 ) -> None:
@@ -337,7 +357,8 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         run.progress.stop()
     try:
         counts = session.config.stash[_COUNTS] = run.finish()
-        if not counts[record.OK] and session.exitstatus == pytest.ExitCode.OK:
+        found = counts[record.OK] or "" in run.probed.values()
+        if not found and session.exitstatus == pytest.ExitCode.OK:
             session.exitstatus = pytest.ExitCode.NO_TESTS_COLLECTED
     except StoreError as error:
         session.config.stash[_COUNTS] = {}
@@ -357,10 +378,15 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
     floors = noise.floors(row.extra_info for row in run.rows.values())
     for (device, mode), floor in floors.items():
         terminalreporter.write_line(f"noise floor, {device} {mode}: {floor}")
+    for device, wrong in faults(run.rows.values()).items():
+        for one in wrong:
+            terminalreporter.write_line(f"!! {one}: no {device} row of this run is to be trusted")
     for problem in run.problems:
         terminalreporter.write_line(problem)
-    missing = [m for group in run.members.values() for m in group if m.id not in run.rows]
-    late = [r for r in run.rows.values() if "budget:" in (r.extra_info["reason"] or "")]
+    done = run.rows.keys() | run.probed.keys()
+    missing = [m for group in run.members.values() for m in group if m.id not in done]
+    why_not = [*(r.extra_info["reason"] for r in run.rows.values()), *run.probed.values()]
+    late = [why for why in why_not if "budget:" in (why or "")]
     if missing or late:
         why = "interrupted" if missing else "the budget was spent"
         given = [a for a in config.invocation_params.args if not str(a).startswith("--resume")]

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from harness import case, environment, noise, record, store, trials
+from harness import case, environment, noise, probes, record, selfcheck, store, trials
 from harness.comparison import Comparison
 from harness.convergence import Setting
 from harness.curve import Curve
@@ -74,6 +74,7 @@ class Session:
         self.store = store.Store(self.run, self.environment | {"run_id": self.run.name})
         self.problems: list[str] = []
         self.rows: dict[str, Row] = {}
+        self.probed: dict[str, str] = {}  # by id, why it was not run, or ""
         self._curves: dict[trials.Key, Curve] = {}
         if options.resume:
             found, self.problems = store.read(self.run)
@@ -90,6 +91,7 @@ class Session:
         self.progress: LiveProgress | None = None
         self._names = {d: environment.device_name(d) for d in {m.device for m in members}}
         self._roofs: dict[str, Roofs] = {}
+        self._checked: set[str] = set()
 
     def _folder(self) -> Path:
         machine = environment.machine_id(self.environment)
@@ -152,6 +154,26 @@ class Session:
             self.progress.end(told, outcome is not None)
         return row
 
+    def probe(self, member: Member, name: str) -> str:
+        """Run a probe; in words why it was not run, or "". On resuming it is run anew.
+
+        Raises:
+            StoreError: a finding could not be written.
+        """
+        here = member.device == "cpu" or self.gpu_usable
+        why = self.probed[member.id] = self._why_not(member, here)
+        if why:
+            return why
+        if self.progress:
+            self.progress.begin(f"probe {name} {member.device}")
+        count = 0
+        for finding in probes.load(name).run(member.device, self.options.preset):
+            self.store.append_finding(finding)
+            count += 1
+        if self.progress:
+            self.progress.end(f"probe {name} {member.device}: {count} findings", False)
+        return ""
+
     def _runner(self) -> trials.Runner:
         budget = self.options.budget_s
         return trials.Runner(
@@ -188,6 +210,7 @@ class Session:
             if why[m.id]
         }
         if chosen:
+            self._check_itself(device)
             names = [m.provider for m in chosen]
             comparison, again = self._with_copy(comparison, names, setting)
             measured = case.run(comparison, [*names, *again], setting)
@@ -216,6 +239,23 @@ class Session:
     def _put(self, rows: Sequence[Row]) -> None:
         self.store.append(rows)
         self.rows |= {row.id: row for row in rows}
+
+    def _check_itself(self, device: str) -> None:
+        """What is known is measured before what is not, once for each device."""
+        if device in self._checked:
+            return
+        self._checked.add(device)
+        mode = selfcheck.MODE[device]
+        setting = replace(self._setting(device, mode), limits=selfcheck.LIMITS)
+        for check in selfcheck.comparisons(device):
+            key = f"check::{device}::{check.subject}"
+            if key in self.rows:
+                continue
+            if self.progress:
+                self.progress.begin(f"self-check: {check.subject} {device}")
+            result = case.run(check, [check.baseline], setting)[check.baseline]
+            group, params = f"self-check {device}", {"device": device}
+            self._put([Row(key, group, check.subject, params, result.fields, result.samples)])
 
     def _with_copy(
         self, comparison: Comparison, names: Sequence[str], setting: case.Setting

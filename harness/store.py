@@ -1,6 +1,7 @@
 """Rows on disk: a run is a folder with rows.jsonl, one row a line, and environment.json.
 
-Trials have their curves in curves.jsonl beside it, one a line.
+Beside it, one a line likewise, are curves.jsonl, the trials' curves, and findings.jsonl, what
+probes found.
 
 Each line is written and fsynced before the next case starts; a line cut short by a crash is
 named and skipped. benchmark.json, in pytest-benchmark's form, is made from rows.jsonl, so that
@@ -19,10 +20,13 @@ from typing import Any, TypeVar
 
 from harness import curve as curves
 from harness.curve import Curve
+from harness.probes import spec as findings
+from harness.probes.spec import Finding
 from harness.record import OK, Row, decode, encode
 
 ROWS = "rows.jsonl"
 CURVES = "curves.jsonl"
+FINDINGS = "findings.jsonl"
 ENVIRONMENT = "environment.json"
 BENCHMARK = "benchmark.json"
 REPORT = "report.html"
@@ -59,8 +63,8 @@ class Store:
 
     def _seal(self) -> None:
         """End lines that a crash cut short, so that the next row does not continue them."""
-        for name in (ROWS, CURVES):
-            if name == CURVES and not (self.run / name).exists():
+        for name in (ROWS, CURVES, FINDINGS):
+            if name != ROWS and not (self.run / name).exists():
                 continue
             with (self.run / name).open("ab+") as file:
                 if file.tell() > 0:
@@ -83,6 +87,14 @@ class Store:
             StoreError: it could not be written; the file is as it was before.
         """
         self._append(CURVES, curves.encode(curve) + "\n")
+
+    def append_finding(self, finding: Finding) -> None:
+        """Put what a probe found on disk, as `append` does rows.
+
+        Raises:
+            StoreError: it could not be written; the file is as it was before.
+        """
+        self._append(FINDINGS, findings.encode(finding) + "\n")
 
     def _append(self, name: str, text: str) -> None:
         data = text.encode()
@@ -126,6 +138,19 @@ def read_curves(run: Path) -> tuple[list[Curve], list[str]]:
         return _read_lines(run, CURVES, curves.decode)
     except FileNotFoundError:
         return [], []
+
+
+def read_findings(run: Path) -> tuple[list[Finding], list[str]]:
+    """What probes found in a run, each once (the last), and what was skipped.
+
+    Raises:
+        StoreError: the file is there and cannot be read.
+    """
+    try:
+        found, problems = _read_lines(run, FINDINGS, findings.decode)
+    except FileNotFoundError:
+        return [], []
+    return list({finding.key: finding for finding in found}.values()), problems
 
 
 def _read_lines(run: Path, name: str, decode: Callable[[str], T]) -> tuple[list[T], list[str]]:

@@ -49,7 +49,9 @@ def run(
     workload = workload or load(trial.workload)
     points: list[Point] = []
     why: dict[str, str] = {}
-    status, reason, generated = FAILED, None, None
+    status, reason = FAILED, None
+    generated: str | None = None
+    shifted: float | None = None
     try:
         with _joules(trial.device, why) as joules:
             run = _Running(trial, workload, joules, why)
@@ -62,6 +64,8 @@ def run(
                 if status:
                     break
                 run.train(min(_next(points[-1].steps), limit), budget_s)
+        if workload.shifted and status != DIVERGED:
+            shifted = run.metric(workload.shifted().to(trial.device))
         if show and workload.generate and status != DIVERGED:
             generated = workload.generate(run.model, trial.seed)
     except Exception as error:
@@ -79,6 +83,7 @@ def run(
         threads=torch.get_num_threads(),
         why=why,
         generated=generated,
+        shifted=shifted if shifted is not None and math.isfinite(shifted) else None,
     )
 
 
@@ -129,13 +134,14 @@ class _Running:
         model = self._workload.model(self._trial.seed).to(self._trial.device)
         step = _make(self._trial, self._workload, model)
         step(data.sample(train, self._trial.batch, 0))
-        self._metric(model)
+        float(self._workload.metric(model, self._validation))
 
-    def _metric(self, model: nn.Module) -> float:
-        return float(self._workload.metric(model, self._validation))
+    def metric(self, batch: Batch) -> float:
+        """The workload's metric of the model as it is, on any batch."""
+        return float(self._workload.metric(self.model, batch))
 
     def evaluate(self) -> Point:
-        metric = self._metric(self.model)
+        metric = self.metric(self._validation)
         loss = None if self._loss is None else float(self._loss)
         return Point(
             steps=self._steps,

@@ -1,0 +1,132 @@
+"""What a study is: a claim of the course, the evidence for or against it, and the verdict."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, Protocol
+
+import pandas as pd
+
+from harness.curve import FINAL, Curve
+from harness.probes.spec import Finding
+from harness.record import OK
+
+SUPPORTED = "supported"
+REFUTED = "refuted"
+DEPENDS = "depends"  # it holds here and not there, and the words say where
+UNCLEAR = "unclear"  # measured, and the interval does not tell
+NOT_MEASURED = "not measured"
+VERDICTS = (SUPPORTED, REFUTED, DEPENDS, UNCLEAR, NOT_MEASURED)
+
+
+class Verdict(NamedTuple):
+    """What came of a claim.
+
+    Attributes:
+        verdict: one of VERDICTS.
+        words: one or two sentences with the numbers that it stands on, devices named.
+        effect: the number that decides, as text with its unit and interval; "" where there is
+            none.
+        n: how many trials, samples or cases it stands on; 0 where it was not measured.
+    """
+
+    verdict: str
+    words: str
+    effect: str = ""
+    n: int = 0
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """All that a run measured.
+
+    Attributes:
+        rows: the table that harness.report.frame.frame makes.
+        curves: of all trials.
+        findings: of all probes.
+        environment: what harness.environment.describe found.
+    """
+
+    rows: pd.DataFrame
+    curves: Sequence[Curve] = ()
+    findings: Sequence[Finding] = ()
+    environment: Mapping[str, Any] = field(default_factory=dict)
+
+    def finals(
+        self,
+        workload: str,
+        optimizer: str | None = None,
+        batch: int | None = None,
+        device: str = "cpu",
+    ) -> list[Curve]:
+        """The trials from fresh seeds of a setting, by seed."""
+        found = {
+            curve.trial.seed: curve
+            for curve in self.curves
+            if curve.role == FINAL
+            and curve.trial.workload == workload
+            and curve.trial.device == device
+            and optimizer in (None, curve.trial.optimizer)
+            and batch in (None, curve.trial.batch)
+        }
+        return [found[seed] for seed in sorted(found)]
+
+    def found(self, probe: str, subject: str | None = None, device: str = "cpu") -> list[Finding]:
+        """What a probe found on a device, of one subject or of all."""
+        return [
+            finding
+            for finding in self.findings
+            if finding.probe == probe
+            and finding.device == device
+            and subject in (None, finding.subject)
+        ]
+
+    def timed(self, **wanted: Any) -> pd.DataFrame:
+        """The rows that were measured with these values in their columns."""
+        rows = self.rows[self.rows["status"] == OK]
+        for column, value in wanted.items():
+            rows = rows[rows[column] == value]
+        return rows
+
+
+class Study(Protocol):
+    """What every module named in harness.studies.NAMES has.
+
+    Attributes:
+        CLAIM: the course's claim, in one sentence.
+        NEEDS: what must be run for it, in words.
+        FIGURE: the name of the plot in harness.report.plots that shows it.
+        judge: the evidence -> the verdict. It never raises for rows that are not there.
+    """
+
+    CLAIM: str
+    NEEDS: str
+    FIGURE: str
+    judge: Callable[[Evidence], Verdict]
+
+
+def times(curves: Sequence[Curve], currency: str = "steps") -> list[float]:
+    """The times-to-target of trials, infinite where it was not reached.
+
+    Raises:
+        ValueError: the currency is not known of one of them.
+    """
+    found = [curve.to_target(currency) for curve in curves]
+    known = [value for value in found if value is not None]
+    if len(known) != len(found):
+        raise ValueError(f"{currency} are not known")
+    return known
+
+
+def not_measured(what: str) -> Verdict:
+    """The verdict where the evidence is not there."""
+    return Verdict(NOT_MEASURED, f"not measured: {what}")
+
+
+def by_interval(low: float, high: float, neutral: float = 1.0) -> str:
+    """SUPPORTED where the whole interval is above `neutral`, REFUTED where below, else UNCLEAR."""
+    if math.isnan(low) or math.isnan(high):
+        return UNCLEAR
+    return SUPPORTED if low > neutral else REFUTED if high < neutral else UNCLEAR
