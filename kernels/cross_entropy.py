@@ -233,10 +233,15 @@ def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None
     input, target, weight, ctx.ignore_index, _, ctx.label_smoothing = inputs
     _, statistics, denominator = output
     ctx.mark_non_differentiable(statistics, denominator)
+    ctx.set_materialize_grads(False)  # none is made of zeros for these
     ctx.save_for_backward(input, target, weight, statistics, denominator)
 
 
-def _differentiate(ctx: Any, grad: Tensor, *others: Tensor) -> tuple[Tensor | None, ...]:
+def _differentiate(
+    ctx: Any, grad: Tensor | None, *others: Tensor | None
+) -> tuple[Tensor | None, ...]:
+    if grad is None:  # what follows the loss has no gradient either
+        return (None,) * 6
     gradient = _backward(grad, *ctx.saved_tensors, ctx.ignore_index, ctx.label_smoothing)
     return gradient, None, None, None, None, None
 

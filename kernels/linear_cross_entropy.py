@@ -2,29 +2,43 @@
 
 A chunk of tokens at a time: their logits into one buffer, in the input's dtype; losses; and where
 gradients will be asked for, the logits' gradient over the logits in that buffer, from which follow
-the tokens' rows of dinput and what they add to dweight (float32, kept through all chunks). The
-product is never made again: 6 flops a token, class and hidden number for forward and backward. The
-idea is that of Liger-Kernel (Hsu et al. 2024, arXiv 2410.10989), here with chunks by tokens alone,
-float32 accumulation, and the upstream gradient applied out of place, in backward, so that backward
-can be repeated. Gradients kept are those of the sum; the mean's denominator is known after the last
-chunk and applied with the upstream gradient.
+the tokens' rows of dinput and what they add to dweight. The product is never made again: 6 flops a
+token, class and hidden number for forward and backward. The idea is that of Liger-Kernel (Hsu et
+al. 2024, arXiv 2410.10989), here with chunks by tokens alone. Gradients kept are those of the sum;
+the mean's denominator is known after the last chunk and applied with the upstream gradient, in
+backward: in place where the graph is freed, else into new memory, so that it can be repeated.
 
 In two cases backward makes the logits again instead, 8 flops: for reduction="none", whose upstream
 gradients of single rows cannot be applied to a dweight already summed over rows; and for float16,
 in which small gradients would be lost before a loss scale reaches them.
 
-Extra memory beyond inputs and gradients: CHUNK x classes logits, dweight and dbias in float32, and
-dinput once more. For 8192 x 4096 x 128256 in bfloat16: 0.49 + 1.96 + 0.06 = 2.51 GiB.
+What chunks add to dweight is summed in float32 registers and rounded to the weight's dtype once a
+chunk, for at most 4 chunks: with the last product with the upstream gradient, at most 5 roundings.
+Chunks are of 2048 tokens or, past 8192, of a quarter of all while that takes less memory; then
+dweight is summed in float32.
+
+Extra memory at its peak, the gradients among it, for R rows, H hidden, C classes, chunks of T and
+elements of e bytes, and 16 bytes a row beside it:
+
+    e (C H + R H + T C)                             dweight, dinput, logits
+    e (R H + max(2 C H + T C, 3 C H))               dweight in float32, of more than 4 chunks
+
+8192 x 4096 x 128256 in bfloat16: 1002 + 64 + 501 MiB = 1.53 GiB. A graph retained or captured into
+a CUDA graph, and torch.compile, have both gradients twice in backward: 2132 MiB there.
 
 Versions, in order of cleverness; none timed on a GPU yet:
 1. The logits through matmul's own product, losses and gradients by cross_entropy's kernels, two
-   reads and a write of the buffer, and dweight by a product that adds to what is there. This file.
-2. The last chunk's dweight left to backward, where its product could apply the upstream gradient
-   and write the final dtype at once: saves one pass over dweight in float32. Not written.
-3. Losses and gradients of a chunk in one kernel, a row read again from L2. Not written.
+   reads and a write of the buffer, and dweight by a product that adds to what is there.
+2. That product persistent with TMA descriptors, as matmul's (kernels/_added_product.py), and
+   matmul's own for the first chunk. Predicted from machine code alone: the same m64n256k16 wgmma,
+   157 registers, no spills, 208 KiB of shared memory on sm_90. This file.
+3. The last chunk's dweight left to backward, where its product could apply the upstream gradient:
+   saves one read and write of dweight. Not written.
+4. Losses and gradients of a chunk in one kernel, a row read again from L2. Not written.
 
 Where it should lose: against the two operators apart where the logits fit into memory and there are
-few of them; the product's plain loads stay below the matrix units' peak on Hopper.
+few of them; a vocabulary that is no multiple of 8 has no descriptors, and its products read
+narrowly.
 """
 
 from __future__ import annotations
@@ -180,15 +194,14 @@ def _forward(
     _check_runnable(input)
     rows, classes = input.shape[0], linear_weight.shape[0]
     statistics = input.new_empty((rows, 3), dtype=torch.float32)
-    gradients = chunks.Gradients.empty(input, linear_weight, needs)
     loss = _loss(target, weight, ignore_index, label_smoothing, linear_bias)
     out = input.new_empty((rows,) if reduction == "none" else ())
     denominator = statistics.new_empty(0 if reduction == "none" else 1)
     losses = out if reduction == "none" else statistics.new_empty(rows)
-    chunks.by_chunk(input, linear_weight, loss, statistics, losses, gradients)
+    gradients = chunks.by_chunk(input, linear_weight, loss, statistics, losses, needs)
     if reduction != "none":
         by_row.reduce(losses, loss, classes, reduction == "mean", out, denominator)
-    return [out, statistics, denominator, *(t for t in gradients if t is not None)]
+    return [out, statistics, denominator, *gradients]
 
 
 @_forward.register_fake
@@ -205,13 +218,13 @@ def _(
 ) -> list[Tensor]:
     statistics = input.new_empty((input.shape[0], 3), dtype=torch.float32)
     out = input.new_empty((input.shape[0],) if reduction == "none" else ())
-    gradients = [
-        input.new_empty(input.shape),
-        statistics.new_empty(linear_weight.shape),
-        statistics.new_empty(linear_weight.shape[0]),
-    ]
-    kept = [t for t, needed in zip(gradients, needs, strict=True) if needed]
-    return [out, statistics, statistics.new_empty(0 if reduction == "none" else 1), *kept]
+    denominator = statistics.new_empty(0 if reduction == "none" else 1)
+    return [out, statistics, denominator, *_empty_gradients(input, linear_weight, needs)]
+
+
+def _empty_gradients(input: Tensor, linear_weight: Tensor, needs: Sequence[bool]) -> list[Tensor]:
+    shapes = (input.shape, linear_weight.shape, linear_weight.shape[:1])
+    return [input.new_empty(s) for s, needed in zip(shapes, needs, strict=True) if needed]
 
 
 @torch.library.custom_op("flopwise::linear_cross_entropy_backward", mutates_args=())
@@ -224,14 +237,32 @@ def _backward(
     depends on them, and differentiating twice raises whatever grad is.
     """
     _check_runnable(grad)
-    return [chunks.scaled(t, grad, denominator) for t in gradients]
+    scaled = [torch.empty_like(t) for t in gradients]
+    for t, out in zip(gradients, scaled, strict=True):
+        chunks.scale(t, grad, denominator, out)
+    return scaled
 
 
 @_backward.register_fake
 def _(
     grad: Tensor, denominator: Tensor, gradients: Sequence[Tensor], operands: Sequence[Tensor]
 ) -> list[Tensor]:
-    return [grad.new_empty(t.shape) for t in gradients]
+    return [torch.empty_like(t) for t in gradients]
+
+
+@torch.library.custom_op(
+    "flopwise::linear_cross_entropy_backward_in_place", mutates_args=("gradients",)
+)
+def _backward_in_place(grad: Tensor, denominator: Tensor, gradients: Sequence[Tensor]) -> None:
+    """The same in the memory of the gradients of the sum, which are written nowhere else."""
+    _check_runnable(grad)
+    for t in gradients:
+        chunks.scale(t, grad, denominator, t)
+
+
+@_backward_in_place.register_fake
+def _(grad: Tensor, denominator: Tensor, gradients: Sequence[Tensor]) -> None:
+    return None
 
 
 @torch.library.custom_op("flopwise::linear_cross_entropy_backward_again", mutates_args=())
@@ -249,10 +280,8 @@ def _backward_again(
     needs: Sequence[bool],
 ) -> list[Tensor]:
     _check_runnable(grad)
-    gradients = chunks.Gradients.empty(input, linear_weight, needs)
     loss = _loss(target, weight, ignore_index, label_smoothing, linear_bias)
-    chunks.by_chunk(input, linear_weight, loss, statistics, None, gradients, grad, denominator)
-    return [t.to(input.dtype) for t in gradients if t is not None]
+    return chunks.by_chunk(input, linear_weight, loss, statistics, None, needs, grad, denominator)
 
 
 @_backward_again.register_fake
@@ -269,8 +298,7 @@ def _(
     label_smoothing: float,
     needs: Sequence[bool],
 ) -> list[Tensor]:
-    shapes = (input.shape, linear_weight.shape, linear_weight.shape[:1])
-    return [input.new_empty(s) for s, needed in zip(shapes, needs, strict=True) if needed]
+    return _empty_gradients(input, linear_weight, needs)
 
 
 def _save(ctx: Any, inputs: tuple[Any, ...], output: list[Tensor]) -> None:
@@ -278,6 +306,7 @@ def _save(ctx: Any, inputs: tuple[Any, ...], output: list[Tensor]) -> None:
     reduction, smoothing, ctx.needs = inputs[6:]
     _, statistics, denominator, *gradients = output
     ctx.mark_non_differentiable(statistics, denominator, *gradients)
+    ctx.set_materialize_grads(False)  # else zeros are made for these, as large as they are
     ctx.again = reduction == "none" or input.dtype == torch.float16
     if ctx.again:
         ctx.options = ignore_index, smoothing
@@ -290,15 +319,35 @@ def _save(ctx: Any, inputs: tuple[Any, ...], output: list[Tensor]) -> None:
         ctx.save_for_backward(denominator, *gradients, *operands)
 
 
-def _differentiate(ctx: Any, grads: list[Tensor]) -> tuple[Tensor | None, ...]:
+def _asked_once(grad: Tensor) -> bool:
+    """Whether backward can give the kept gradients away, since autograd will free them.
+
+    Not from a graph that is retained or differentiated, nor in a trace or while a CUDA graph is
+    captured, which may be replayed without its forward pass.
+    """
+    if torch.is_grad_enabled() or type(grad) is not Tensor:
+        return False
+    if grad.is_cuda and torch.cuda.is_current_stream_capturing():
+        return False
+    return not torch._C._autograd._get_current_graph_task_keep_graph()
+
+
+def _differentiate(ctx: Any, grads: list[Tensor | None]) -> tuple[Tensor | None, ...]:
+    grad = grads[0]
+    if grad is None:  # what follows the loss has no gradient either
+        return (None,) * 9
     needs = ctx.needs
     if ctx.again:
         needs = [ctx.needs_input_grad[place] for place in (0, 1, 3)]
-        made = iter(_backward_again(grads[0], *ctx.saved_tensors, *ctx.options, needs))
+        made = iter(_backward_again(grad, *ctx.saved_tensors, *ctx.options, needs))
     else:
         denominator, *saved = ctx.saved_tensors
-        count = len(saved) // 2
-        made = iter(_backward(grads[0], denominator, saved[:count], saved[count:]))
+        kept, operands = saved[: len(saved) // 2], saved[len(saved) // 2 :]
+        if _asked_once(grad):
+            _backward_in_place(grad, denominator, kept)
+            made = iter(kept)
+        else:
+            made = iter(_backward(grad, denominator, kept, operands))
     input, linear_weight, linear_bias = (next(made) if needed else None for needed in needs)
     return input, linear_weight, None, linear_bias, None, None, None, None, None
 
@@ -306,7 +355,9 @@ def _differentiate(ctx: Any, grads: list[Tensor]) -> tuple[Tensor | None, ...]:
 _forward.register_autograd(_differentiate, setup_context=_save)
 for _operator in (_backward, _backward_again):
     _launch.refuse_twice("linear_cross_entropy", _operator)
-_launch.refuse_vmap("linear_cross_entropy", _forward, _backward, _backward_again)
+_launch.refuse_vmap(
+    "linear_cross_entropy", _forward, _backward, _backward_in_place, _backward_again
+)
 
 
 def inputs(case: Case, device: str, seed: int) -> tuple[Tensor, Tensor, Tensor]:

@@ -15,7 +15,12 @@ _BIAS_SUM = ("bias_activation", "kernels._activation_rows", "_sum_kernel")
 _ACTIVATE = ("bias_activation", "kernels._activations", "activate")
 _DIFFERENTIATE = ("bias_activation", "kernels._activations", "differentiate")
 _CHUNKS = "kernels._linear_cross_entropy_chunks"
-_ADD_PRODUCT = ("linear_cross_entropy", _CHUNKS, "_add_product_kernel")
+_ADDED = "kernels._added_product"
+_ADD_PRODUCT = ("linear_cross_entropy", _ADDED, "_add_product_kernel")
+_ADD_PERSISTENT = ("linear_cross_entropy", _ADDED, "_add_persistent_kernel")
+_ADD_HALF = ("linear_cross_entropy", _ADDED, "_add_half")
+_BY_CHUNK = ("linear_cross_entropy", _CHUNKS, "by_chunk")
+_ASKED_ONCE = ("cross_entropy", "kernels.linear_cross_entropy", "_asked_once")
 _ADD_COLUMNS = ("linear_cross_entropy", _CHUNKS, "_add_columns_kernel")
 _SCALE = ("linear_cross_entropy", _CHUNKS, "_scale_kernel")
 _ROWS = "kernels._cross_entropy_rows"
@@ -229,7 +234,7 @@ MUTANTS = (
     Mutant(
         "linear_cross_entropy: the weight's gradient of the last chunk alone",
         *_ADD_PRODUCT,
-        "c = tl.load(c_ptrs, mask=in_m & in_n, other=0.0)",
+        "c = tl.load(c_ptrs, mask=in_m & in_n, other=0.0).to(tl.float32)",
         "c = tl.zeros((BLOCK_M, BLOCK_N), dtype=tl.float32)",
     ),
     Mutant(
@@ -261,5 +266,35 @@ MUTANTS = (
         *_SCALE,
         "tl.load(grad_ptr).to(tl.float32)",
         "1.0",
+    ),
+    Mutant(
+        "linear_cross_entropy: the persistent product forgets what is there",
+        *_ADD_HALF,
+        "c_desc.load([m, n]).to(tl.float32) + product",
+        "product",
+    ),
+    Mutant(
+        "linear_cross_entropy: the persistent product rounded before it is added",
+        *_ADD_HALF,
+        "(c_desc.load([m, n]).to(tl.float32) + product).to(c_desc.dtype)",
+        "c_desc.load([m, n]) + product.to(c_desc.dtype)",
+    ),
+    Mutant(
+        "linear_cross_entropy: the persistent product's halves in one place",
+        *_ADD_PERSISTENT,
+        "n + BLOCK_N // 2)",
+        "n)",
+    ),
+    Mutant(
+        "linear_cross_entropy: many chunks rounded one by one",
+        *_BY_CHUNK,
+        "triton.cdiv(rows, length) > FEW",
+        "False",
+    ),
+    Mutant(
+        "linear_cross_entropy: gradients kept for later given away",
+        *_ASKED_ONCE,
+        "return not torch._C._autograd._get_current_graph_task_keep_graph()",
+        "return True",
     ),
 )

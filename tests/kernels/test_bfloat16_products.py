@@ -1,9 +1,9 @@
-"""The products' bfloat16 path without a GPU, in an interpreter whose one fault is mended here.
+"""The products' bfloat16 path without a GPU, in an interpreter whose two faults are mended here.
 
 Triton's interpreter multiplies bit patterns of bfloat16 (#11584; the canary in test_matmul.py tells
-when it no longer does), so the kernels refuse it. Here tl.dot is given the numbers instead: what
-remains to a GPU is its rounding, since the interpreter truncates to bfloat16. With a GPU the tests
-of each kernel have bfloat16 themselves.
+when it no longer does), so the kernels refuse it. Here tl.dot is given the numbers instead, and
+float32 is rounded to the nearest bfloat16, as a GPU does, where the interpreter truncates. With a
+GPU the tests of each kernel have bfloat16 themselves.
 """
 
 import numpy as np
@@ -26,8 +26,17 @@ __all__ = ["hopper"]  # a fixture
 
 @pytest.fixture(autouse=True)
 def mended(monkeypatch):
-    """tl.dot multiplies bfloat16 numbers, and the kernels no longer refuse them."""
-    create_dot = interpreter.InterpreterBuilder.create_dot
+    """tl.dot multiplies bfloat16 numbers, they are rounded, and the kernels do not refuse them."""
+    create_dot, convert = interpreter.InterpreterBuilder.create_dot, interpreter._convert_float
+
+    def rounded(input, source, destination, mode):
+        if (source, destination) != (tl.float32, tl.bfloat16):
+            return convert(input, source, destination, mode)
+        bits = np.ascontiguousarray(input).view(np.uint32)
+        nearest = bits + 0x7FFF + (bits >> 16 & 1)  # ties to even
+        return (np.where(np.isnan(input), bits | 1 << 22, nearest) >> 16).astype(np.uint16)
+
+    monkeypatch.setattr(interpreter, "_convert_float", rounded)
 
     def widened(operand):
         if operand.dtype.scalar != tl.bfloat16:
@@ -66,10 +75,21 @@ def test_linear(device, activation):
 @pytest.mark.parametrize("reduction", ["none", "mean"])
 @pytest.mark.parametrize("label_smoothing", [0.0, 0.1])
 def test_linear_cross_entropy(device, monkeypatch, reduction, label_smoothing):
-    monkeypatch.setattr(losses.chunks, "CHUNK", 8)
+    monkeypatch.setattr(losses.chunks, "tokens", lambda *_: 8)
     target = losses.classes_of(device, 19, 67)
     target[4] = -100
     tokens = losses.random(device, DTYPE, 19, 33)
     weight = losses.random(device, DTYPE, 67, 33, seed=3) / 4
     bias = losses.random(device, DTYPE, 67, seed=5)
     losses.check(tokens, weight, target, bias, None, -100, reduction, label_smoothing)
+
+
+@pytest.mark.parametrize("rows", [9, 17, 33, 49])  # 1 to 4 chunks, the last of one row
+@pytest.mark.parametrize("reduction", ["none", "mean"])
+def test_a_gradient_rounded_once_a_chunk(device, monkeypatch, rows, reduction):
+    monkeypatch.setattr(losses.chunks, "tokens", lambda *_: 16)
+    losses.check_rounded_gradients(device, DTYPE, rows, reduction)
+
+
+def test_the_added_product_by_descriptors(device, monkeypatch):
+    losses.test_the_added_product_by_descriptors(device, monkeypatch, (136, 264, 72), DTYPE)
