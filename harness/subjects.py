@@ -10,7 +10,7 @@ from torch import Tensor
 
 from harness import iterations
 from harness.comparison import Comparison, Outputs
-from kernels.spec import BACKWARD, FORWARD, FORWARD_BACKWARD, Case, Operation
+from kernels.spec import BACKWARD, FORWARD, FORWARD_BACKWARD, FORWARD_GRADIENT, Case, Operation
 from workloads import data as datasets
 from workloads.spec import Workload
 
@@ -30,12 +30,13 @@ def of_operation(operation: Operation, case: Case, device: str) -> Comparison:
     In direction "forward+backward" a provider's outputs are the output and the gradient of
     each input that requires one, for a random gradient of the output; in "backward" they are
     the gradients, and the forward pass is done once for each set of inputs, outside of timing.
+    "forward+gradient" is like "forward+backward" for a gradient of one.
     """
     wrapped = _WRAPPED[case.direction]
 
     def inputs(seed: int) -> tuple[Tensor, ...]:
         given = operation.inputs(case, device, seed)
-        if case.direction == FORWARD:
+        if case.direction in (FORWARD, FORWARD_GRADIENT):
             return given
         with torch.no_grad():
             shape = operation.reference(*given)
@@ -166,6 +167,15 @@ def _with_gradients(function: Callable[..., Tensor]) -> Callable[..., Outputs]:
     return forward_backward
 
 
+def _with_unit_gradients(function: Callable[..., Tensor]) -> Callable[..., Outputs]:
+    def forward_gradient(*inputs: Tensor) -> Outputs:
+        output = function(*inputs)
+        wanted = [t for t in inputs if t.requires_grad]
+        return (output, *torch.autograd.grad(output, wanted, torch.ones_like(output)))
+
+    return forward_gradient
+
+
 class _Gradients:
     """The gradients alone, of a forward pass kept from the last call with the same inputs."""
 
@@ -188,6 +198,7 @@ _WRAPPED: dict[str, Callable[[Callable[..., Tensor]], Callable[..., Outputs]]] =
     FORWARD: _plain,
     BACKWARD: _Gradients,
     FORWARD_BACKWARD: _with_gradients,
+    FORWARD_GRADIENT: _with_unit_gradients,
 }
 
 

@@ -32,7 +32,16 @@ from torch import Tensor
 from kernels import _cross_entropy_builds, _launch
 from kernels import _cross_entropy_rows as by_row
 from kernels._cross_entropy_loss import Loss, check_loss
-from kernels.spec import BACKWARD, FORWARD, FORWARD_BACKWARD, Build, Case, Cost, Operation
+from kernels.spec import (
+    BACKWARD,
+    FORWARD,
+    FORWARD_BACKWARD,
+    FORWARD_GRADIENT,
+    Build,
+    Case,
+    Cost,
+    Operation,
+)
 
 
 def reference(
@@ -270,13 +279,16 @@ def cost(case: Case) -> Cost:
     scale, exponential, divide, and the target subtracted; an exponential counts as one.
 
     Bytes: the logits and targets read, and one loss written; backward reads the loss's gradient,
-    the logits and the targets again and writes the logits' gradient.
+    the logits and the targets again and writes the logits' gradient. Forward with the
+    gradient for an upstream gradient of one has no reason to read anything twice.
     """
     rows, classes = case.shape["R"], case.shape["C"]
     element = getattr(torch, case.dtype).itemsize
     logits, targets = rows * classes * element, rows * 8
     forward = Cost(5 * rows * classes, logits + targets + element)
     backward = Cost(5 * rows * classes, element + logits + targets + logits)
+    if case.direction == FORWARD_GRADIENT:
+        return Cost(forward.flops + backward.flops, forward.bytes + logits)
     if case.direction == FORWARD_BACKWARD:
         return Cost(forward.flops + backward.flops, forward.bytes + backward.bytes)
     return forward if case.direction == FORWARD else backward
@@ -297,8 +309,10 @@ CASES = (
     _case(8192, 32768, "bfloat16", BACKWARD, **_CUDA),
     _case(4096, 128256, "bfloat16", **_CUDA),
     _case(4096, 128256, "bfloat16", FORWARD_BACKWARD, **_CUDA),
+    _case(4096, 128256, "bfloat16", FORWARD_GRADIENT, **_CUDA),
     _case(8192, 50257, "bfloat16", FORWARD_BACKWARD, **_CUDA),
     _case(8192, 32768, "bfloat16", FORWARD_BACKWARD, **_CUDA, **_FULL),
+    _case(8192, 32768, "bfloat16", FORWARD_GRADIENT, **_CUDA, **_FULL),
     _case(4096, 128256, "bfloat16", BACKWARD, **_CUDA, **_FULL),
     _case(8192, 50257, "bfloat16", **_CUDA, **_FULL),
     _case(8192, 50257, "bfloat16", BACKWARD, **_CUDA, **_FULL),
@@ -306,13 +320,15 @@ CASES = (
     _case(8192, 32768, "float32", FORWARD_BACKWARD, **_CUDA, **_FULL),
     _case(65536, 1000, "float32", FORWARD_BACKWARD, **_CUDA, **_FULL),
     _case(256, 8192, "float32", BACKWARD, **_FULL),
+    _case(256, 8192, "float32", FORWARD_GRADIENT, **_FULL),
     _case(2048, 32768, "float32", FORWARD_BACKWARD, **_FULL),
 )
 
 
 def _liger() -> Callable[..., Tensor]:
-    """liger-kernel's. It writes the gradient over the input in its forward pass, so that its time
-    is not for the same work where a gradient is asked for, and the check says what it did."""
+    """liger-kernel's. It makes the gradient in its forward pass, so that "forward+gradient" is the
+    work to compare it on; it writes it over its input, which the check refuses in every direction
+    that has a gradient, and its row says so."""
     return importlib.import_module("liger_kernel.transformers.functional").liger_cross_entropy
 
 

@@ -55,7 +55,7 @@ from kernels import _cross_entropy_builds, _launch
 from kernels import _cross_entropy_rows as by_row
 from kernels import _linear_cross_entropy_chunks as chunks
 from kernels._cross_entropy_loss import Loss, check_loss
-from kernels.spec import FORWARD, FORWARD_BACKWARD, Build, Case, Cost, Operation
+from kernels.spec import FORWARD, FORWARD_BACKWARD, FORWARD_GRADIENT, Build, Case, Cost, Operation
 
 _cross_entropy = importlib.import_module("kernels.cross_entropy")  # the file, not its function
 
@@ -380,14 +380,20 @@ def inputs(case: Case, device: str, seed: int) -> tuple[Tensor, Tensor, Tensor]:
 
 def cost(case: Case) -> Cost:
     """The logits' product and as much for each of two gradients, and cross_entropy's 5 a logit
-    each way; tokens, weight and targets read each way, the loss and both gradients written."""
+    each way; tokens, weight and targets read each way, the loss and both gradients written.
+
+    Nothing is read a second time with the gradients for an upstream gradient of one.
+    """
     rows, hidden, classes = (case.shape[letter] for letter in "RHC")
     element = getattr(torch, case.dtype).itemsize
     product, softmax = 2 * rows * hidden * classes, 5 * rows * classes
     operands, targets = (rows + classes) * hidden * element, rows * 8
     if case.direction == FORWARD:
         return Cost(product + softmax, operands + targets + element)
-    return Cost(3 * product + 2 * softmax, 3 * operands + 2 * targets + 2 * element)
+    flops = 3 * product + 2 * softmax
+    if case.direction == FORWARD_GRADIENT:
+        return Cost(flops, 2 * operands + targets + element)
+    return Cost(flops, 3 * operands + 2 * targets + 2 * element)
 
 
 def _case(
@@ -404,13 +410,16 @@ CASES = (
     _case(512, 256, 4096, "float32", FORWARD_BACKWARD),
     _case(512, 256, 4096, "float32"),
     _case(4096, 4096, 128256, "bfloat16", FORWARD_BACKWARD, **_CUDA),
+    _case(4096, 4096, 128256, "bfloat16", FORWARD_GRADIENT, **_CUDA),
     _case(4096, 4096, 128256, "bfloat16", **_CUDA),
     _case(2048, 1024, 32768, "bfloat16", FORWARD_BACKWARD, **_CUDA),
     _case(8192, 4096, 128256, "bfloat16", FORWARD_BACKWARD, **_CUDA, **_FULL),
+    _case(8192, 4096, 128256, "bfloat16", FORWARD_GRADIENT, **_CUDA, **_FULL),
     _case(8192, 4096, 128256, "bfloat16", **_CUDA, **_FULL),
     _case(8192, 768, 50257, "bfloat16", FORWARD_BACKWARD, **_CUDA, **_FULL),
     _case(4096, 4096, 32768, "float16", FORWARD_BACKWARD, **_CUDA, **_FULL),
     _case(1024, 512, 8192, "float32", FORWARD_BACKWARD, **_FULL),
+    _case(1024, 512, 8192, "float32", FORWARD_GRADIENT, **_FULL),
 )
 
 

@@ -12,7 +12,10 @@ if TYPE_CHECKING:
 FORWARD = "forward"
 BACKWARD = "backward"  # the gradients alone, of a forward pass that was not timed
 FORWARD_BACKWARD = "forward+backward"
-DIRECTIONS = (FORWARD, BACKWARD, FORWARD_BACKWARD)
+# Output and gradients for an upstream gradient of one, known before the forward pass: what fused
+# losses compute there. They are compared on this work; to scale it is no part of it.
+FORWARD_GRADIENT = "forward+gradient"
+DIRECTIONS = (FORWARD, BACKWARD, FORWARD_BACKWARD, FORWARD_GRADIENT)
 
 
 @dataclass(frozen=True)

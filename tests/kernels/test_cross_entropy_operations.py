@@ -6,7 +6,9 @@ import sys
 import pytest
 import torch
 
-from kernels.spec import BACKWARD, FORWARD, FORWARD_BACKWARD, Case
+from harness.comparison import Checker
+from harness.subjects import of_operation
+from kernels.spec import BACKWARD, FORWARD, FORWARD_BACKWARD, FORWARD_GRADIENT, Case
 from tests.kernels.rule import assert_close_as_torch
 
 module = importlib.import_module("kernels.cross_entropy")
@@ -28,7 +30,7 @@ def test_inputs_are_seeded_and_require_grad_only_for_backward(device, module):
     assert target.shape == (shape["R"],) and target.dtype == torch.int64
     assert target.min() >= 0 and target.max() < shape["C"] and len(target.unique()) > 10
     assert not any(t.requires_grad for t in operands)
-    for direction in (BACKWARD, FORWARD_BACKWARD):
+    for direction in (BACKWARD, FORWARD_BACKWARD, FORWARD_GRADIENT):
         *same, same_target = module.inputs(Case(shape, "float16", direction), device, 7)
         assert all(t.requires_grad for t in same)
         assert all(torch.equal(a, b) for a, b in zip(same, operands, strict=True))
@@ -45,6 +47,8 @@ def test_cost():
     assert (costs[BACKWARD].flops, costs[BACKWARD].bytes) == (75, 2 + 30 + 24 + 30)
     both = module.cost(Case(case, "bfloat16", FORWARD_BACKWARD))
     assert (both.flops, both.bytes) == (150, 56 + 86)
+    fused = module.cost(Case(case, "bfloat16", FORWARD_GRADIENT))
+    assert (fused.flops, fused.bytes) == (150, 56 + 30)  # the logits' gradient is written
 
 
 def test_linear_cost():
@@ -54,6 +58,33 @@ def test_linear_cost():
     assert (forward.flops, forward.bytes) == (120 + 75, 64 + 24 + 2)
     both = linear_module.cost(Case(case, "bfloat16", FORWARD_BACKWARD))
     assert (both.flops, both.bytes) == (360 + 150, 3 * 64 + 2 * 24 + 2 * 2)
+    fused = linear_module.cost(Case(case, "bfloat16", FORWARD_GRADIENT))
+    assert (fused.flops, fused.bytes) == (360 + 150, 2 * 64 + 24 + 2)
+
+
+@BOTH
+def test_the_gradient_for_an_upstream_gradient_of_one(device, module):
+    case = Case(SHAPES[module], "float32", FORWARD_GRADIENT)
+    comparison = of_operation(module.OPERATION, case, device)
+    given = comparison.inputs(0)
+    operands = given[:-1]
+    found = comparison.providers["torch"]()(*given)
+    loss = module.reference(*given)
+    loss.backward()
+    for got, wanted in zip(found, (loss, *(t.grad for t in operands)), strict=True):
+        torch.testing.assert_close(got, wanted)
+    triton = comparison.providers["triton"]()
+    assert Checker(comparison).check(triton).wrong is None
+
+    def in_place(*given):  # as fused losses do
+        loss, *gradients = triton(*given)
+        with torch.no_grad():
+            given[0].copy_(gradients[0])
+        return loss, given[0].detach(), *gradients[1:]
+
+    assert Checker(comparison).check(in_place).wrong
+    loss_alone = Checker(comparison).check(lambda *given: triton(*given)[0]).wrong
+    assert loss_alone
 
 
 @BOTH
