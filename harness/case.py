@@ -192,6 +192,8 @@ def _known(comparison: Comparison, setting: Setting) -> dict[str, Any]:
         "flops_reason": "the benchmark does not declare them",
         "bytes": comparison.bytes,
         "bytes_reason": "the benchmark does not declare them",
+        "expected_s": comparison.expected_s,
+        "expected_s_reason": "only a delay of a self-check is known beforehand",
     }
 
 

@@ -45,8 +45,9 @@ class Comparison:
             truth is scale enough.
         flops, bytes: of one iteration; None where they are not known.
         batch: samples in one iteration; None where there is no batch.
-        kind: "kernel", "workload", "roof" or "user".
+        kind: "kernel", "workload", "user", or one of record.ABOUT_MEASURING.
         not_measured: by provider, why it is not measured here.
+        expected_s: seconds of an iteration, where they are known beforehand: a self-check's.
     """
 
     subject: str
@@ -64,6 +65,7 @@ class Comparison:
     batch: int | None = None
     kind: str = "user"
     not_measured: Mapping[str, str] = field(default_factory=dict)
+    expected_s: float | None = None
 
 
 @dataclass(frozen=True)

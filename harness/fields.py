@@ -12,6 +12,7 @@ from harness.comparison import Comparison
 from harness.contention import BUSY
 from harness.energy import measure_energy
 from harness.environment import DeviceState
+from harness.record import ABOUT_MEASURING
 from harness.roofline import Roofs
 from harness.statistics import speedup_interval
 from harness.timing import Measurement
@@ -136,7 +137,7 @@ def resources(
         fields["peak_memory_bytes_reason"] = "torch keeps no peak of its memory on the CPU"
     names = ("energy_j", "energy_net_j", "energy_method")
     one = "warm" if device == "cuda" else "host"
-    if preset != "full" or mode != one or kind == "roof":
+    if preset != "full" or mode != one or kind in ABOUT_MEASURING:
         why = f"windows of 5 s are spent in the preset full, mode {one}"
         return fields | {f"{name}_reason": why for name in names}
     energy = measure_energy(lambda: _drop(call()), device)

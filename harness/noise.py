@@ -22,7 +22,7 @@ from typing import Any
 from harness.record import AA, OK
 
 PAIRS = 4  # wanted for each device and mode: 8 copies take about 10 s of a quick run on a CPU
-TRIES = 7  # cases that get a copy at most, where others take the cores while it is measured
+TRIES = 6  # cases that get a copy at most, where others take the cores while it is measured
 LEAST = 0.01  # no floor is lower: timers, clocks and layouts differ by so much from run to run
 ASSUMED = 0.02  # where a run has no A/A row
 COVERED = 0.95  # of further pairs that lie within the floor

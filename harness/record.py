@@ -62,6 +62,7 @@ FIELDS: dict[str, tuple[str, bool]] = {
     "flush_bytes": (COUNT, False),  # overwritten before each sample of mode cold
     "warmup_s": (NUMBER, False),
     "first_call_s": (NUMBER, False),  # compilation and autotuning included
+    "expected_s": (NUMBER, False),  # of a self-check's delay: what it is known to last
     # against the baseline of the same case, device and mode
     "speedup": (NUMBER, False),
     "speedup_low": (NUMBER, False),

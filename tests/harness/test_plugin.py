@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from harness import case, fields, noise, plugin, record, roofline, store
+from harness import case, fields, noise, plugin, record, roofline, selfcheck, store
 from harness.timing import Limits
 
 # pytester forgets what is imported inside it, and parts of torch can be imported only once
@@ -56,6 +56,7 @@ LIMITS = Limits(min_sampled_s=0, max_samples=30, max_s=0.2, warmup_s=0.01, max_w
 SHORTER = [
     (case, "PRESETS", {"quick": LIMITS, "full": LIMITS}),
     (plugin, "MODES_OF", {"cpu": ("host",), "cuda": ("host",)}),
+    (selfcheck, "LIMITS", LIMITS),
     (roofline, "COPY_BYTES", {"cpu": 2**12, "cuda": 2**12}),
     (roofline, "PRODUCT_SIZE", {"cpu": 32, "cuda": 32}),
 ]
@@ -143,6 +144,19 @@ def test_the_first_cases_have_a_second_copy_of_their_baseline_and_so_a_noise_flo
     measure(project, "--resume=last").assert_outcomes(passed=12)
     again, _ = store.read(store.runs(project.path / "results")[0])
     assert sum(r.extra_info["kind"] == record.AA for r in again) == noise.PAIRS
+
+
+def test_a_run_measures_first_what_is_known_and_says_where_it_is_wrong(project, monkeypatch):
+    measure(project).assert_outcomes(passed=2)
+    found, _ = store.read(store.runs(project.path / "results")[0])
+    assert [r.id for r in found][:2] == ["check::cpu::nothing", "check::cpu::delay"]
+    monkeypatch.setitem(selfcheck.DELAY_S, "cpu", 3e-3)
+    spin = selfcheck._spin
+    monkeypatch.setattr(selfcheck, "_spin", lambda: (spin()[0], 2e-3))
+    result = measure(project)
+    result.stdout.fnmatch_lines(
+        ["!! self-check delay: 2.000 ms were measured as 3.*: no cpu row of this run is to be*"]
+    )
 
 
 def test_without_its_baseline_a_case_has_no_copy(project):
