@@ -216,9 +216,9 @@ class Session:
             measured = case.run(comparison, [*names, *again], setting)
             results |= {m.id: measured[m.provider] for m in chosen}
             for name in again:
-                key, params = f"aa::{group[0].group}", {"provider": name, "device": device}
+                key, of = f"aa::{group[0].group}", {"provider": name, "device": device}
                 fields = measured[name].fields | {"kind": record.AA}
-                self._put([Row(key, label, f"aa {label}", params, fields, measured[name].samples)])
+                self._put([Row(key, label, f"aa {label}", of, fields, measured[name].samples)])
         rows = self._keep(group, results, label)
         timed = any(row.status == record.OK for row in rows)
         if self.progress and any(m.wanted for m in group):
