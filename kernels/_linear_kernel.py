@@ -5,20 +5,16 @@ What kernels/linear.py makes differentiable; its docstring tells the algorithm.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
-
 import torch
 import triton
 import triton.language as tl
 from torch import Tensor
 from triton.tools.tensor_descriptor import TensorDescriptor
 
-from kernels import _activations, _launch
+from kernels import _launch
 from kernels._activations import activate
 from kernels._tiles import product, tile_of
-from kernels.spec import Build
-from kernels.tuning import Config
+from kernels.tuning import Config, chosen
 
 
 @triton.jit
@@ -120,6 +116,33 @@ CONFIGS = {
 }
 
 
+# What `tune` tries beside these; a shape class that is not here has no choice. Some spill on some
+# architecture and version of Triton: there they are never timed.
+ALTERNATIVES: dict[str, dict[tuple[str, str], tuple[Config, ...]]] = {
+    "sm_80": {
+        ("half", "large"): (Config(128, 128, 64, 8, 3), Config(64, 256, 32, 8, 3)),
+        ("half", "small"): (Config(64, 128, 32, 4, 4), Config(32, 64, 64, 4, 4)),
+        ("half", "few rows"): (Config(16, 64, 128, 4, 4), Config(16, 128, 64, 4, 4)),
+        ("half", "few columns"): (Config(128, 16, 64, 4, 4), Config(64, 16, 128, 4, 4)),
+    },
+    "sm_90": {
+        ("half", "tma"): (
+            Config(128, 256, 64, 8, 4, GROUP_M=16),
+            Config(128, 256, 64, 8, 3),
+            Config(256, 128, 64, 8, 4),
+            Config(128, 128, 64, 8, 4),
+        ),
+        ("half", "small"): (
+            Config(64, 128, 64, 4, 4),
+            Config(128, 128, 64, 8, 4),
+            Config(64, 64, 128, 4, 3),
+        ),
+        ("half", "few rows"): (Config(16, 64, 128, 4, 6), Config(16, 128, 64, 4, 5)),
+        ("half", "few columns"): (Config(128, 16, 64, 4, 4), Config(64, 16, 128, 4, 4)),
+    },
+}
+
+
 def shape_class(M: int, N: int, K: int) -> str:
     """Which configuration a layer of these sizes takes where no descriptor can be used."""
     if M <= 16:
@@ -131,6 +154,12 @@ def shape_class(M: int, N: int, K: int) -> str:
     if M % 16 == N % 16 == K % 16 == 0:
         return "large"
     return "ragged"  # rows not 16-byte aligned: narrow loads need the registers
+
+
+def candidates(architecture: str, arithmetic: str, shape: str) -> tuple[Config, ...]:
+    """The default configuration, then those that may be timed against it; as matmul's."""
+    key = arithmetic, shape
+    return CONFIGS[architecture][key], *ALTERNATIVES[architecture].get(key, ())
 
 
 def _describable(matrix: Tensor) -> bool:
@@ -155,7 +184,9 @@ def select(input: Tensor, weight: Tensor, output: Tensor) -> tuple[str, Config]:
         and all(map(_describable, (input, weight, output)))
     ):
         shape = "tma"
-    return shape, CONFIGS[architecture][arithmetic, shape]
+    dtype = str(input.dtype).removeprefix("torch.") if arithmetic == "half" else arithmetic
+    allowed = candidates(architecture, arithmetic, shape)
+    return shape, chosen("linear", f"{dtype} {shape}", allowed, input.device)
 
 
 def write_output(
@@ -165,8 +196,16 @@ def write_output(
     """Writes the layer's output and, unless None, its pre-activation; [M, K], [N, K] -> [M, N]."""
     if output.numel() == 0:
         return  # no programs; K = 0 is no special case, the product is then zeros
-    (M, K), N = input.shape, weight.shape[0]
     shape, tile = select(input, weight, output)
+    launch(input, weight, bias, activation, output, pre, shape, tile)
+
+
+def launch(
+    input: Tensor, weight: Tensor, bias: Tensor | None, activation: str,
+    output: Tensor, pre: Tensor | None, shape: str, tile: Config,
+) -> None:  # fmt: skip
+    """Launches the kernel of the shape class with the configuration; output is not empty."""
+    (M, K), N = input.shape, weight.shape[0]
     tiles = triton.cdiv(M, tile.BLOCK_M) * triton.cdiv(N, tile.BLOCK_N)
     stride_b = 0 if bias is None else bias.stride(0)
     sizes = tile._asdict()
@@ -193,76 +232,3 @@ def _multiprocessors(operand: Tensor) -> int:
     if operand.is_cuda:
         return torch.cuda.get_device_properties(operand.device).multi_processor_count
     return 2  # the interpreter's programs, so that each has several tiles
-
-
-# Configurations of an architecture that has none of its own; see _launch.architecture.
-_FAMILY = {"sm_80": "sm_80", "sm_90": "sm_90", "sm_100": "sm_90", "sm_120": "sm_80"}
-_TRITON_TYPE = {"bfloat16": "bf16", "float16": "fp16", "float32": "fp32"}
-
-
-def builds(architecture: str) -> list[Build]:
-    """Every configuration and dtype with gelu and z kept, the largest kernel.
-
-    And, for the largest tile in bfloat16, without z, and every other activation.
-    """
-    return [*_builds(CONFIGS[_FAMILY[architecture]])]
-
-
-def _builds(configs: dict[tuple[str, str], Config]) -> Iterator[Build]:
-    for arithmetic, shape in configs:
-        for dtype in ("bfloat16", "float16") if arithmetic == "half" else ("float32",):
-            yield _build(configs, arithmetic, shape, dtype, "gelu", keep=True)
-    largest = "tma" if ("half", "tma") in configs else "large"
-    yield _build(configs, "half", largest, "bfloat16", "gelu", keep=False)
-    for activation in _activations.NAMES:
-        if activation != "gelu":
-            keep = activation not in _activations.CONSTANT
-            yield _build(configs, "half", largest, "bfloat16", activation, keep)
-
-
-def _build(
-    configs: dict[tuple[str, str], Config],
-    arithmetic: str,
-    shape: str,
-    dtype: str,
-    activation: str,
-    keep: bool,
-) -> Build:
-    """One configuration as the launcher specialises it for contiguous operands and a bias."""
-    tile, element = configs[arithmetic, shape], _TRITON_TYPE[dtype]
-    constants: dict[str, Any] = {
-        **{name: value for name, value in tile._asdict().items() if name.isupper()},
-        "ACTIVATION": activation,
-        "stride_b": 1,
-    }
-    if shape == "tma":
-        kernel = _persistent_kernel
-
-        def block(rows: int, columns: int) -> str:
-            return f"tensordesc<{element}[{rows},{columns}]>"
-
-        out = block(tile.BLOCK_M, tile.BLOCK_N // 2)
-        types = {
-            "input_desc": block(tile.BLOCK_M, tile.BLOCK_K),
-            "weight_desc": block(tile.BLOCK_N, tile.BLOCK_K),
-            "bias_ptr": f"*{element}",
-            "output_desc": out,
-        } | ({"pre_desc": out} if keep else {})
-    else:
-        kernel = _linear_kernel
-        constants |= {"stride_ik": 1, "stride_wk": 1}
-        constants["PRECISION"] = "tf32" if arithmetic == "tf32" else "ieee"
-        names = ("input_ptr", "weight_ptr", "bias_ptr", "output_ptr") + ("pre_ptr",) * keep
-        types = dict.fromkeys(names, f"*{element}")
-    if not keep:
-        constants["pre_desc" if shape == "tma" else "pre_ptr"] = None
-    pointers = tuple(name for name in types if name.endswith("_ptr"))
-    types |= {name: "i32" for name in kernel.arg_names if name not in types | constants}
-    # torch aligns memory to 16 bytes; sizes and strides are multiples of 16 unless ragged. A
-    # descriptor says its own alignment, and its sizes may be any.
-    aligned = pointers if shape in ("tma", "ragged") else tuple(types)
-    return Build(
-        kernel, f"{arithmetic} {shape} {activation}{' z kept' if keep else ''}", dtype, types,
-        constants, aligned, tile.num_warps, tile.num_stages,
-        matrix=arithmetic != "ieee" and tile.BLOCK_M >= 64,
-    )  # fmt: skip

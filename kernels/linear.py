@@ -19,6 +19,7 @@ Versions, in order of cleverness:
 2. torch._addmm_activation: bias and gelu_tanh or relu in cuBLASLt's epilogue; no gradient.
 3. Any activation in the epilogue, slope and bias's sum in one pass (this file). Predicted from
    bytes, not measured: 2MN elements less than version 1 forward, MN less backward.
+4. Configurations timed on the GPU at hand and kept (python -m harness tune); else they are static.
 Not yet timed on a GPU. Where it should lose: where the product itself does, see kernels/matmul.py
 (plain loads, no persistent programs, no split along K); few columns with many rows.
 """
@@ -35,6 +36,8 @@ from torch import Tensor
 
 from kernels import _activation_rows, _activations, _launch, _linear_kernel
 from kernels._activation_rows import as_rows
+from kernels._linear_builds import builds
+from kernels._linear_builds import choices as choices
 from kernels._product import product
 from kernels.spec import BACKWARD, FORWARD, FORWARD_BACKWARD, Case, Cost, Operation
 
@@ -276,5 +279,5 @@ OPERATION = Operation(
     cost,
     CASES,
     PROVIDERS,
-    builds=_linear_kernel.builds,
+    builds=builds,
 )

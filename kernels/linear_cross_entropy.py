@@ -54,6 +54,7 @@ from torch import Tensor
 from kernels import _cross_entropy_builds, _launch
 from kernels import _cross_entropy_rows as by_row
 from kernels import _linear_cross_entropy_chunks as chunks
+from kernels._added_product import choices as choices
 from kernels._cross_entropy_loss import Loss, check_loss
 from kernels.spec import FORWARD, FORWARD_BACKWARD, FORWARD_GRADIENT, Build, Case, Cost, Operation
 

@@ -1,5 +1,6 @@
 """The choice of a launch configuration, with a clock that is told what to show."""
 
+import importlib
 import json
 import math
 import os
@@ -9,7 +10,8 @@ import warnings
 import pytest
 import torch
 
-from kernels import _product_builds, tuning
+import kernels
+from kernels import _added_product, _launch, _linear_builds, _product_builds, tuning
 from kernels.tuning import Choice, Config
 
 SLOW, FAST, BAD = Config(64, 64, 64, 4, 3), Config(64, 128, 64, 4, 4), Config(256, 256, 64, 4, 9)
@@ -203,3 +205,82 @@ def test_matmul_offers_its_alternatives_and_launches_each_layout(monkeypatch, ar
             assert (launched_shape, tile) == (shape, others[0])
             assert (a.shape, b.shape, out.shape) == ((32, 48), (48, 40), (32, 40))
             assert str(a.dtype) == f"torch.{dtype}"
+
+
+@pytest.mark.parametrize("architecture", ["sm_80", "sm_90"])
+def test_linear_offers_its_alternatives_and_launches_them_with_and_without_z(
+    monkeypatch, architecture
+):
+    monkeypatch.setattr(_launch, "architecture", lambda operand: architecture)
+    typical = dict.fromkeys(_linear_builds._TYPICAL, (32, 40, 48))
+    monkeypatch.setattr(_linear_builds, "_TYPICAL", typical)
+    launched = []
+    monkeypatch.setattr(_linear_builds, "launch", lambda *arguments: launched.append(arguments))
+    choices = _linear_builds.choices(torch.device("cpu"))
+    assert {c.key for c in choices} >= {"bfloat16 small", "float16 few rows"}
+    assert ("bfloat16 tma" in {c.key for c in choices}) == (architecture == "sm_90")
+    for choice in choices:
+        default, *others = choice.candidates
+        assert choice.kernel == "linear"
+        assert others and len({default, *others}) == len(choice.candidates)
+        builds = choice.builds(others[0])
+        assert [b.constants["BLOCK_N"] for b in builds] == [others[0].BLOCK_N] * 2
+        launched.clear()
+        choice.launches()(others[0])
+        dtype, shape = choice.key.split(maxsplit=1)
+        assert [pre is not None for *_, pre, _, _ in launched] == [False, True]
+        for input, weight, bias, activation, output, _, launched_shape, tile in launched:
+            assert (launched_shape, tile, activation) == (shape, others[0], "gelu")
+            assert (input.shape, weight.shape, output.shape) == ((32, 48), (40, 48), (32, 40))
+            assert str(input.dtype) == str(bias.dtype) == f"torch.{dtype}"
+
+
+@pytest.mark.parametrize("architecture", ["sm_80", "sm_90"])
+def test_the_added_product_offers_its_alternatives(monkeypatch, architecture):
+    monkeypatch.setattr(_launch, "architecture", lambda operand: architecture)
+    monkeypatch.setattr(_added_product, "_TYPICAL", (40, 48, 32))
+    launched = []
+    monkeypatch.setattr(_added_product, "launch", lambda *arguments: launched.append(arguments))
+    shape = "tma" if architecture == "sm_90" else "whole"
+    choices = _added_product.choices(torch.device("cpu"))
+    assert [c.key for c in choices] == [f"bfloat16 {shape}", f"float16 {shape}"]
+    for choice in choices:
+        default, *others = choice.candidates
+        assert choice.kernel == "linear_cross_entropy"
+        assert others and len({default, *others}) == len(choice.candidates)
+        choice.launches()(others[0])
+        a, b, out, launched_shape, tile = launched.pop()
+        assert (launched_shape, tile) == (shape, others[0])
+        assert (a.shape, b.shape, out.shape) == ((40, 32), (32, 48), (40, 48))
+        assert a.stride() == (1, 40)  # as the logits' gradient lies, transposed
+
+
+def test_what_is_chosen_is_launched(monkeypatch):
+    """The key under which a choice is kept is the one under which it is looked up."""
+    monkeypatch.setattr(_launch, "architecture", lambda operand: "sm_90")
+    asked = []
+
+    def chosen(kernel, key, candidates, device):
+        asked.append((kernel, key, candidates))
+        return candidates[0]
+
+    monkeypatch.setattr(_added_product, "chosen", chosen)
+    linear = importlib.import_module("kernels._linear_kernel")
+    monkeypatch.setattr(linear, "chosen", chosen)
+    half = torch.empty(2048, 2048, dtype=torch.bfloat16)
+    linear.select(half, half, half)
+    linear.select(half[:16], half, half[:16])
+    _added_product.select(half.t(), half, half)
+    offered = [
+        (choice.kernel, choice.key, choice.candidates)
+        for file in (_linear_builds, _added_product)
+        for choice in file.choices(torch.device("cpu"))
+    ]
+    assert [key for _, key, _ in asked] == ["bfloat16 tma", "bfloat16 few rows", "bfloat16 tma"]
+    assert all(found in offered for found in asked)
+
+
+def test_every_kernel_with_a_choice_is_tuned():
+    files = [importlib.import_module(f"kernels.{name}") for name in kernels.NAMES]
+    having = [file.OPERATION.name for file in files if hasattr(file, "choices")]
+    assert having == ["matmul", "linear", "linear_cross_entropy"]
