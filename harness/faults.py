@@ -9,7 +9,7 @@ import statistics
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from harness.record import CHECK, FAILED, OK, Row
+from harness.record import CHECK, FAILED, OK, Row, number
 
 TOLERANCE = 0.02  # a delay may be off by so much, and a rate above the roof
 NOTHING_S = 1e-5  # a call that does nothing lasts less, or what lasts a millisecond is 1% too long
@@ -34,7 +34,7 @@ def _wrong(row: Row) -> str | None:
         return f"self-check {subject}: {info['reason']}"
     if info["status"] != OK:
         return None
-    if (expected := info.get("expected_s")) is not None and expected > 0:
+    if (expected := number(info, "expected_s") or 0.0) > 0:
         # on a CPU another process may take the core, which makes a delay longer and never
         # shorter: the shortest is the clock's own
         on_cpu = info["device"] == "cpu"
@@ -44,7 +44,7 @@ def _wrong(row: Row) -> str | None:
                 f"self-check {subject}: {1e3 * expected:.3f} ms were measured as "
                 f"{1e3 * seen:.3f} ms ({seen / expected - 1:+.1%})"
             )
-    elif info["bytes"] is None and (least := min(row.samples)) > NOTHING_S:
+    elif info.get("bytes") is None and (least := min(row.samples)) > NOTHING_S:
         return f"self-check {subject}: a call that does nothing took {1e6 * least:.1f} µs"
     if beyond_roof(info):
         return f"self-check {subject}: {info['roof_share']:.2f} times the roof measured beside it"
@@ -53,8 +53,8 @@ def _wrong(row: Row) -> str | None:
 
 def beyond_roof(info: Mapping[str, Any]) -> bool:
     """Whether even the slow end of its interval is faster than the roof by more than TOLERANCE."""
-    share, median = info.get("roof_share"), info.get("median_s")
+    share, median = number(info, "roof_share"), number(info, "median_s")
     if not share or not median or (info["device"] == "cpu" and info.get("throttled")):
         return False
-    slowest = info.get("median_high_s") or median
-    return bool(share * median / slowest > 1 + TOLERANCE)
+    slowest = number(info, "median_high_s") or median
+    return share * median / slowest > 1 + TOLERANCE

@@ -19,7 +19,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from harness.record import AA, OK
+from harness.record import AA, OK, number
 
 PAIRS = 4  # wanted for each device and mode: 8 copies take about 10 s of a quick run on a CPU
 TRIES = 6  # cases that get a copy at most, where others take the cores while it is measured
@@ -57,7 +57,7 @@ def floor(pairs: Iterable[tuple[float, float, float]]) -> Floor:
 
     weights, squares = [], []
     for ratio, low, high in pairs:
-        half = max(math.log(high / low) / 2, NARROWEST)
+        half = max((math.log(high) - math.log(low)) / 2, NARROWEST)
         weights.append(half**-2)
         squares.append(math.log(ratio) ** 2)
     if not weights:
@@ -85,9 +85,8 @@ def floors(infos: Iterable[Mapping[str, Any]]) -> dict[tuple[str, str], Floor]:
 
 def is_pair(info: Mapping[str, Any]) -> bool:
     """Whether a row of kind "aa" has a ratio that counts."""
-    ends = [info.get(f"speedup{end}") for end in ("_low", "", "_high")]
-    known = [float(end) for end in ends if isinstance(end, int | float) and 0 < end < math.inf]
-    return info["status"] == OK and len(known) == len(ends) and known == sorted(known)
+    low, ratio, high = (number(info, f"speedup{end}") or 0.0 for end in ("_low", "", "_high"))
+    return info["status"] == OK and 0 < low <= ratio <= high
 
 
 def wanted(infos: Iterable[Mapping[str, Any]], device: str, mode: str) -> bool:

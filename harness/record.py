@@ -29,6 +29,7 @@ TEXT, NUMBER, COUNT, FLAG = "text", "number", "count", "flag"
 # kinds of rows that are about the measuring itself, and no result
 ROOF, AA, CHECK = "roof", "aa", "check"
 ABOUT_MEASURING = (ROOF, AA, CHECK)
+CONVERGENCE = "convergence"  # its samples are seeds' seconds to a target
 
 # What stands in extra_info. `True`: must have a value in every row; `False`: None with a reason.
 FIELDS: dict[str, tuple[str, bool]] = {
@@ -157,6 +158,15 @@ def extra_info(known: Mapping[str, Any], why: str | Mapping[str, str]) -> dict[s
         if value is None and not (key == "reason" and known.get("status") == OK):
             info[f"{key}_reason"] = reason
     return info
+
+
+def number(info: Mapping[str, Any], key: str) -> float | None:
+    """A field as a finite float; None where it is missing, or what a file may hold and no float."""
+    try:
+        value = float(info[key])
+    except (KeyError, TypeError, OverflowError):
+        return None
+    return value if math.isfinite(value) else None
 
 
 def encode(row: Row) -> str:

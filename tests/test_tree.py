@@ -13,7 +13,7 @@ ORDER = ("kernels", "workloads", "harness")
 HEAVY = {"torch", "triton"}
 LIGHT = (
     *("harness/statistics.py", "harness/record.py", "harness/store.py", "harness/report"),
-    *("harness/noise.py", "harness/verdict.py", "harness/faults.py"),
+    *("harness/noise.py", "harness/verdict.py", "harness/faults.py", "harness/trust.py"),
 )
 
 

@@ -16,6 +16,7 @@ import matplotlib
 import pandas as pd
 from markupsafe import Markup
 
+from harness.faults import faults
 from harness.record import Row
 from harness.report import plots, summary, svg, table
 from harness.report.frame import frame
@@ -90,7 +91,7 @@ def write(
         noise_floors=summary.noise_floors(data),
         crossings=summary.crossings(data),
         missing=summary.missing(data),
-        warnings=summary.warnings(data),
+        warnings=[*summary.void(faults(rows)), *summary.warnings(data)],
         sections=_sections(data),
         columns=[column.heading for column in table.ROWS],
         cells=table.cells(data, table.ROWS, notes),

@@ -9,8 +9,10 @@ from typing import Any
 import pandas as pd
 
 from harness import noise
+from harness.faults import faults
 from harness.record import ABOUT_MEASURING, COUNT, FIELDS, FLAG, NUMBER, OK, TEXT, Row
 from harness.report.words import plain
+from harness.trust import trust
 from harness.verdict import Ratio, verdicts
 
 _KEY = ("device", "mode")
@@ -22,7 +24,8 @@ def frame(rows: Sequence[Row]) -> pd.DataFrame:
     """One line a row: id, group, name, every field of FIELDS and every `<field>_reason`.
 
     And noise_floor, the share that a speedup has to exceed on its device in its mode, and verdict,
-    one of `harness.verdict.VERDICTS` for rows that are compared, all of them judged together.
+    one of `harness.verdict.VERDICTS` for rows that are compared, all of them judged together. And
+    trust, one of `harness.trust.GRADES`, with trust_reasons in words.
     Numbers and counts are float64 with NaN where there is none; text and flags are objects
     with None. Text is made printable here (`words.plain`), escaping is left to who writes it.
     """
@@ -51,6 +54,14 @@ def frame(rows: Sequence[Row]) -> pd.DataFrame:
     floors = noise.floors(row.extra_info for row in rows)
     found = [floors.get(key, noise.NO_PAIRS) for key in zip(*(table[n] for n in _KEY), strict=True)]
     table["noise_floor"] = pd.Series([floor.share for floor in found], dtype="float64")
+    wrong = faults(rows)
+    grades = [
+        trust(row.extra_info, row.samples, wrong.get(row.extra_info["device"], ())) for row in rows
+    ]
+    table["trust"] = pd.Series([grade and grade.grade for grade in grades], dtype="object")
+    table["trust_reason"] = "a trial's samples are its seeds"
+    told = [plain("; ".join(grade.reasons)) if grade else "" for grade in grades]
+    table["trust_reasons"] = pd.Series(told, dtype="object")
     table["verdict"] = pd.Series([None] * len(table), dtype="object")
     judged = table.index[comparable(table)]
     ends = (table.loc[judged, name] for name in ("speedup", "speedup_low", "speedup_high"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import pandas as pd
@@ -168,6 +168,15 @@ def missing(frame: pd.DataFrame) -> tuple[list[str], int]:
         of = ", ".join(subjects[:4]) + (f" and {len(subjects) - 4} more" if subjects[4:] else "")
         lines.append(f"{count(len(group), 'row')} {status} on {processor(device)} ({of}): {why}")
     return lines[:MOST], max(0, len(lines) - MOST)
+
+
+def void(faults: Mapping[str, Sequence[str]]) -> list[str]:
+    """What the self-checks found wrong, which leaves no row of the device to be trusted."""
+    return [
+        f"{plain(wrong)}: no {processor(device)} row of this run is to be trusted"
+        for device, found in faults.items()
+        for wrong in found
+    ]
 
 
 def warnings(frame: pd.DataFrame) -> list[str]:

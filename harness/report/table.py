@@ -10,6 +10,7 @@ import pandas as pd
 
 from harness.record import OK
 from harness.report import words
+from harness.trust import LOW, NONE
 
 Record = Mapping[str, Any]
 
@@ -100,6 +101,12 @@ def _verdict(r: Record) -> Cell:
     return Cell(r["verdict"] or "not compared", look=r["verdict"] or "")
 
 
+def _trust(r: Record) -> Cell:
+    grade = r["trust"]
+    text = f"{grade}: {r['trust_reasons']}" if r["trust_reasons"] else grade
+    return Cell(text, look="flag" if grade in (LOW, NONE) and r["status"] == OK else "")
+
+
 def _share(r: Record) -> Cell:
     text = f"{100 * r['roof_share']:.1f} %"
     if r["roof_bound"]:
@@ -135,6 +142,7 @@ ROWS = (
     Column("median, 95 % interval", "median_s", _median),
     Column("speedup, 95 % interval", "speedup", _speedup),
     Column("verdict", "speedup", _verdict),
+    Column("trust", "trust", _trust),
     _whole("n", "n"),
     _whole("n_eff", "n_eff"),
     _text("stop_reason"),

@@ -121,6 +121,17 @@ def test_many_comparisons_are_judged_together():
     assert set(frame([one, *others])["verdict"]) == {"unclear"}
 
 
+def test_a_self_check_that_failed_leaves_no_row_of_its_device_to_be_trusted(tmp_path):
+    wrong = row(2.2e-3, kind="check", subject="delay", expected_s=2e-3)
+    rows = [row(provider="mine", speedup=1.5), row(device="cuda"), wrong]
+    shown = page(tmp_path, rows)
+    fault = "self-check delay: 2.000 ms were measured as 2.200 ms (+10.0%)"
+    assert f"{fault}: no CPU row of this run is to be trusted" in shown.text
+    assert list(frame(rows)["trust"]) == ["none", "low", "none"]
+    assert f"none: {fault}" in shown.text
+    assert "low: its correctness was not checked" in shown.text
+
+
 def test_doubtful_rows_are_counted():
     rows = [
         row(throttled=True, correctness_error=1e-9, correctness_bound=1e-8),
