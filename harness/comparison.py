@@ -4,8 +4,9 @@ The rule: a provider's error against the float64 reference may be at most twice 
 reference's own formula in the case's dtype, plus a floor of one rounding: 1e-6 of the largest
 value where there are at least 4096 outputs, else 2 u S, u the unit roundoff and S the formula
 over absolute values (Higham 2002, "Accuracy and Stability of Numerical Algorithms", section
-3.1); torch's own error on few outputs is by chance 0. NaN and infinities stand where the
-reference has them.
+3.1); torch's own error on few outputs is by chance 0. Where S is not known, as of a whole training
+step, the floor is the dtype's eps, or 1e-6, of the largest value. NaN and infinities stand where
+the reference has them.
 """
 
 from __future__ import annotations
@@ -98,11 +99,9 @@ class Checker:
             inputs = comparison.inputs(seed + draw)
             truth = _flat(true(*map(_double, inputs)))
             own = _flat(comparison.reference(*map(_detached, inputs)))
-            scale = (
-                _flat(comparison.magnitude(*map(_double, inputs)))
-                if comparison.magnitude
-                else [t.abs() for t in truth]
-            )
+            scale: list[Tensor | None] = [None] * len(truth)
+            if comparison.magnitude:
+                scale = list(_flat(comparison.magnitude(*map(_double, inputs))))
             parts = zip(truth, own, scale, strict=True)
             self.draws.append((inputs, [_Truth.of(t, o, s) for t, o, s in parts]))
         # torch's own error by output, the worst of the draws: one draw may be right by chance
@@ -149,15 +148,17 @@ class _Truth:
     floor: float
 
     @staticmethod
-    def of(truth: Tensor, own: Tensor, scale: Tensor) -> _Truth:
-        truth, own, scale = truth.detach(), own.detach(), scale.detach()
+    def of(truth: Tensor, own: Tensor, scale: Tensor | None) -> _Truth:
+        truth, own = truth.detach(), own.detach()
         finite = truth.isfinite()
         difference = (own.double() - truth)[finite].abs()
-        unit = torch.finfo(own.dtype).eps / 2 if own.is_floating_point() else 0.0
+        eps = torch.finfo(own.dtype).eps if own.is_floating_point() else 0.0
         if truth.numel() >= FEW:
             floor = 1e-6 * _largest(truth[finite].abs())
+        elif scale is None:
+            floor = max(eps, 1e-6 if eps else 0.0) * _largest(truth[finite].abs())
         else:
-            floor = 2 * unit * _largest(scale[scale.isfinite()].abs())
+            floor = eps * _largest(scale[scale.isfinite()].detach().abs())
         # copied: a reference that keeps a state changes its tensors in the next draw
         return _Truth(truth.detach().clone(), own.dtype, _largest(difference), floor)
 
@@ -186,7 +187,14 @@ class _Truth:
 
 def _poison(truths: list[_Truth]) -> None:
     """Leave freed blocks full of NaN where the allocator will look for the outputs' memory."""
-    blocks = [torch.full_like(t.value, float("nan"), dtype=t.dtype) for t in truths * 2]
+    blocks = [
+        torch.full_like(
+            t.value,
+            float("nan") if t.dtype.is_floating_point else torch.iinfo(t.dtype).max,
+            dtype=t.dtype,
+        )
+        for t in truths * 2
+    ]
     del blocks
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from harness.clocks import launch_s
 from harness.comparison import Comparison
 from harness.contention import BUSY
 from harness.energy import measure_energy
@@ -57,7 +58,7 @@ def work(comparison: Comparison, m: Measurement, roofs: Roofs | None, mode: str)
     flops, size = comparison.flops, comparison.bytes
     fields: dict[str, Any] = {
         "flop_per_s": flops / m.median if flops else None,
-        "flop_per_s_reason": "its FLOPs are not known",
+        "flop_per_s_reason": "it has no FLOPs" if flops == 0 else "its FLOPs are not known",
         "byte_per_s": size / m.median if size else None,
         "byte_per_s_reason": "its bytes are not known",
     }
@@ -123,7 +124,7 @@ def doubts(fields: Mapping[str, Any]) -> dict[str, Any]:
 def resources(
     call: Callable[[], object], kind: str, device: str, mode: str, preset: str
 ) -> dict[str, Any]:
-    """Peak memory and energy of one iteration."""
+    """Peak memory, launch and energy of one iteration."""
     fields: dict[str, Any] = {}
     if device == "cuda":
         torch.cuda.synchronize()
@@ -133,8 +134,10 @@ def resources(
         torch.cuda.synchronize()
         # inputs are held before the call, so this is what the call adds to them
         fields["peak_memory_bytes"] = torch.cuda.max_memory_allocated() - held
+        fields["launch_s"] = launch_s(call)
     else:
         fields["peak_memory_bytes_reason"] = "torch keeps no peak of its memory on the CPU"
+        fields["launch_s_reason"] = "on a CPU the call returns when its work is done"
     names = ("energy_j", "energy_net_j", "energy_method")
     one = "warm" if device == "cuda" else "host"
     if preset != "full" or mode != one or kind in ABOUT_MEASURING:

@@ -90,7 +90,7 @@ def of_workload(workload: Workload, direction: str, batch: int, device: str) -> 
     make = functools.partial(kind, workload, batch, device)
     example = make()
     moved = [*inputs(0), *_tensors(example(*inputs(0))), *example.state()]
-    flops = workload.flops.step if direction == TRAIN else workload.flops.forward
+    flops = workload.flops.step if direction == TRAIN else workload.flops.inference
     providers: dict[str, Callable[[], Callable[..., Outputs]]] = {
         "eager": make,
         "compile": functools.partial(make, compiled=True),

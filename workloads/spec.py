@@ -45,16 +45,23 @@ class Flops:
         forward: of the loss.
         backward: of its gradient.
         draw: of making the sample itself, where the model has a part in that: an agent acts.
+        answer: of the model's call alone, where the loss does more; None for `forward`.
     """
 
     forward: int
     backward: int
     draw: int = 0
+    answer: int | None = None
 
     @property
     def step(self) -> int:
         """Forward and backward of one sample, drawn beforehand."""
         return self.forward + self.backward
+
+    @property
+    def inference(self) -> int:
+        """The model's call."""
+        return self.forward if self.answer is None else self.answer
 
 
 @dataclass(frozen=True)

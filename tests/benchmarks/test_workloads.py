@@ -16,7 +16,7 @@ QUICK_FLOPS = 2e9  # of an iteration: more takes a CPU too long for a first look
 
 def marks(name, direction, batch, provider):
     workload = workloads.load(name)
-    flops = batch * (workload.flops.step if direction == TRAIN else workload.flops.forward)
+    flops = batch * (workload.flops.step if direction == TRAIN else workload.flops.inference)
     quick = batch in QUICK_BATCHES and flops <= QUICK_FLOPS
     if provider == "compile":
         quick = name in QUICK_COMPILED and batch == 32

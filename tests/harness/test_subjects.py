@@ -10,7 +10,7 @@ import kernels
 import workloads
 from harness import case, subjects
 from harness.comparison import Checker
-from harness.subjects import INFERENCE, TRAIN, of_operation, of_workload
+from harness.subjects import INFERENCE, INTERPRETER, TRAIN, TRANSFER, of_operation, of_workload
 from harness.timing import Limits
 from kernels.spec import BACKWARD, FORWARD_BACKWARD, Case
 
@@ -116,3 +116,38 @@ def test_the_interpreter_agrees_that_the_timed_kernel_is_right():
     small = Case({"M": 33, "N": 17, "K": 40}, "float32", FORWARD_BACKWARD)
     comparison = of_operation(operation, small, "cpu")
     assert Checker(comparison).check(comparison.providers["triton"]()).wrong is None
+
+
+@pytest.mark.parametrize("direction", [TRAIN, INFERENCE])
+def test_a_workload_on_our_own_kernels_gives_torchs_answers(direction):
+    # in the interpreter without a GPU, so not timed; on a GPU the same kernels are a provider
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    comparison = of_workload(workloads.load("mlp_classification"), direction, 3, device)
+    assert Checker(comparison).check(comparison.providers["triton"]()).wrong is None
+    if device == "cpu":
+        assert comparison.not_measured["triton"] == INTERPRETER
+        assert "graph" in comparison.not_measured
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("name", workloads.NAMES)
+@pytest.mark.parametrize("direction", [TRAIN, INFERENCE])
+def test_a_replayed_graph_gives_eagers_answers_and_starts_anew(name, direction):
+    comparison = of_workload(workloads.load(name), direction, 8, "cuda")
+    graph, checker = comparison.providers["graph"](), Checker(comparison)
+    assert checker.check(graph).wrong is None
+    graph.reset()
+    assert Checker(comparison).check(graph).wrong is None
+
+
+@pytest.mark.parametrize("name", workloads.NAMES)
+def test_a_transfer_is_the_batch_on_the_device(name):
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    comparison = of_workload(workloads.load(name), TRANSFER, 5, device)
+    provider = comparison.providers["pageable"]()
+    assert Checker(comparison).check(provider).wrong is None
+    assert comparison.bytes == sum(t.nbytes for t in provider(*comparison.inputs(0)))
+    if device == "cpu":
+        assert set(comparison.not_measured) == set(comparison.providers)
+    else:
+        assert Checker(comparison).check(comparison.providers["pinned"]()).wrong is None
