@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from harness import contention, record
+from harness import contention, payback, record
 from harness import fields as fields_of
 from harness.comparison import Checker, Comparison, Verdict
 from harness.environment import device_state
@@ -116,6 +116,11 @@ def run(comparison: Comparison, providers: Sequence[str], setting: Setting) -> d
     for name, call in right.items():
         if isinstance(measured[name], Measurement) and (wrong := _wrong_now(checker, call)):
             failed[name] = (record.FAILED, f"right before it was timed, and not after: {wrong}")
+    # the first call was the check's, before any timing
+    for name, one in measured.items():
+        if isinstance(one, Measurement):
+            first = verdicts[name][1] or one.first_call_s
+            measured[name] = replace(one, first_call_s=first)
     results = {}
     for name in providers:
         fields = dict(known)
@@ -130,7 +135,6 @@ def run(comparison: Comparison, providers: Sequence[str], setting: Setting) -> d
             results[name] = Result(_row_fields(fields, name, *failed[name]))
             continue
         assert isinstance(outcome, Measurement)
-        outcome = replace(outcome, first_call_s=verdicts[name][1] or outcome.first_call_s)
         fields |= fields_of.timing(outcome)
         baseline = measured.get(comparison.baseline)
         if comparison.baseline in failed:
@@ -141,6 +145,9 @@ def run(comparison: Comparison, providers: Sequence[str], setting: Setting) -> d
         if setting.device == "cpu":
             fields |= fields_of.cores(*cores)
         fields |= fields_of.doubts(fields)
+        fields |= payback.fields(
+            fields, fields_of.timing(baseline) if isinstance(baseline, Measurement) else None
+        )
         fields |= fields_of.resources(
             _bound(right[name], timed),
             comparison.kind,

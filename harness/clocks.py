@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import statistics
 import time
 from collections.abc import Callable
 
@@ -115,6 +116,22 @@ def captured(call: Callable[[], object], iterations: int) -> tuple[int, Callable
         for _ in range(iterations):
             call()
     return iterations, graph.replay
+
+
+def launch_s(call: Callable[[], object], count: int = 30) -> float:
+    """Seconds until a call returns without waiting for the GPU: the median of `count` calls.
+
+    The GPU is idle before each, so that a full queue of launches is not waited for either. A call
+    that waits for the GPU itself takes as long as its work.
+    """
+    taken = []
+    for _ in range(count):
+        torch.cuda.synchronize()
+        start = time.perf_counter_ns()
+        call()
+        taken.append(time.perf_counter_ns() - start)
+    torch.cuda.synchronize()
+    return 1e-9 * statistics.median(taken)
 
 
 def synchronizer(device: str) -> Callable[[], object]:

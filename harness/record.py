@@ -63,6 +63,9 @@ FIELDS: dict[str, tuple[str, bool]] = {
     "flush_bytes": (COUNT, False),  # overwritten before each sample of mode cold
     "warmup_s": (NUMBER, False),
     "first_call_s": (NUMBER, False),  # compilation and autotuning included
+    "once_s": (NUMBER, False),  # what the first call took beyond another one
+    "payback_calls": (COUNT, False),  # after which that is made up for, against the baseline
+    "launch_s": (NUMBER, False),  # until the Python call returns, while a GPU still works
     "expected_s": (NUMBER, False),  # of a self-check's delay: what it is known to last
     # against the baseline of the same case, device and mode
     "speedup": (NUMBER, False),

@@ -14,6 +14,7 @@ HEAVY = {"torch", "triton"}
 LIGHT = (
     *("harness/statistics.py", "harness/record.py", "harness/store.py", "harness/report"),
     *("harness/noise.py", "harness/verdict.py", "harness/faults.py", "harness/trust.py"),
+    "harness/payback.py",
 )
 
 

@@ -157,6 +157,8 @@ ROWS = (
     _si("energy", "energy_j", "J"),
     _si("net energy", "energy_net_j", "J"),
     _si("first call", "first_call_s", "s"),
+    _whole("calls until that has paid", "payback_calls"),
+    _si("launch", "launch_s", "s"),
     Column("throttled", "throttled", _throttled),
     *map(_text, ("kind", "id")),
 )

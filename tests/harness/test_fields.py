@@ -1,8 +1,10 @@
 """What a row says of a figure that its own other figures speak against."""
 
 import pytest
+import torch
 
-from harness import fields, roofline
+from harness import case, clocks, fields, roofline
+from harness.comparison import Comparison
 from harness.roofline import CACHE, MEMORY, Roofs
 from harness.timing import BLOCK, Limits, measure
 from tests.harness.test_timing import spin
@@ -55,3 +57,44 @@ def test_the_share_of_a_roof_and_what_is_above_it():
         "above_roof": False,
     }
     assert roofs.share(copy, 0.5, 0.6, "cold")["above_roof"] is True
+
+
+def test_a_launch_is_timed_until_the_call_returns_and_not_until_the_gpu_is_done(monkeypatch):
+    waited = []
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda: (waited.append(1), spin(5e-3)()))
+    assert 1e-3 <= clocks.launch_s(spin(1e-3), count=5) < 4e-3
+    assert len(waited) == 6
+
+
+def test_a_row_has_its_launch_and_what_it_did_once_or_the_reason_why_not():
+    def slow_at_first():
+        called = []
+
+        def provider(x):
+            if not called:
+                spin(0.05)()
+            called.append(1)
+            return x + x
+
+        return provider
+
+    def slow():
+        return lambda x: (spin(1e-3)(), x + x)[1]
+
+    comparison = Comparison(
+        "double", "8", "float32", "forward",
+        inputs=lambda seed: (torch.randn(8, generator=torch.Generator().manual_seed(seed)),),
+        providers={"eager": slow, "compiled": slow_at_first}, baseline="eager",
+        reference=lambda x: x + x,
+    )  # fmt: skip
+    limits = Limits(min_sampled_s=0, max_samples=40, max_s=2, warmup_s=0.01, max_warmup_s=0.1)
+    setting = case.Setting("cpu", "a CPU", "host", "quick", limits)
+    found = case.run(comparison, ["eager", "compiled"], setting)
+    compiled, eager = (found[name].fields for name in ("compiled", "eager"))
+    assert compiled["launch_s"] is None and "returns when" in compiled["launch_s_reason"]
+    assert compiled["once_s"] >= 0.04
+    if compiled["speedup_low"] is None:  # others had the cores
+        assert compiled["payback_calls_reason"] == compiled["speedup_low_reason"]
+    else:
+        assert 10 <= compiled["payback_calls"] <= 60  # 50 ms at 1 ms a call
+    assert eager["payback_calls"] is None and eager["payback_calls_reason"]
