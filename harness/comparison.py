@@ -44,6 +44,8 @@ class Comparison:
             state, or the inputs are whole numbers; None for `reference` itself.
         magnitude: like reference, over absolute values; None where the largest value of the
             truth is scale enough.
+        slack: added to what an error may be, absolute; 0 unless the case turns rounding errors
+            into larger ones, and says how.
         flops, bytes: of one iteration; None where they are not known.
         batch: samples in one iteration; None where there is no batch.
         kind: "kernel", "workload", "user", or one of record.ABOUT_MEASURING.
@@ -61,6 +63,7 @@ class Comparison:
     reference: Callable[..., Outputs]
     truth: Callable[..., Outputs] | None = None
     magnitude: Callable[..., Outputs] | None = None
+    slack: float = 0.0
     flops: int | None = None
     bytes: int | None = None
     batch: int | None = None
@@ -103,7 +106,7 @@ class Checker:
             if comparison.magnitude:
                 scale = list(_flat(comparison.magnitude(*map(_double, inputs))))
             parts = zip(truth, own, scale, strict=True)
-            self.draws.append((inputs, [_Truth.of(t, o, s) for t, o, s in parts]))
+            self.draws.append((inputs, [_Truth.of(t, o, s, comparison.slack) for t, o, s in parts]))
         # torch's own error by output, the worst of the draws: one draw may be right by chance
         outputs = zip(*(truths for _, truths in self.draws), strict=True)
         self.own = [max(t.own_error for t in draws) for draws in outputs]
@@ -148,7 +151,7 @@ class _Truth:
     floor: float
 
     @staticmethod
-    def of(truth: Tensor, own: Tensor, scale: Tensor | None) -> _Truth:
+    def of(truth: Tensor, own: Tensor, scale: Tensor | None, slack: float) -> _Truth:
         truth, own = truth.detach(), own.detach()
         finite = truth.isfinite()
         difference = (own.double() - truth)[finite].abs()
@@ -160,7 +163,7 @@ class _Truth:
         else:
             floor = eps * _largest(scale[scale.isfinite()].detach().abs())
         # copied: a reference that keeps a state changes its tensors in the next draw
-        return _Truth(truth.detach().clone(), own.dtype, _largest(difference), floor)
+        return _Truth(truth.detach().clone(), own.dtype, _largest(difference), floor + slack)
 
     def judge(self, output: Tensor, own_error: float) -> Verdict:
         bound = 2 * own_error + self.floor

@@ -16,6 +16,12 @@ from workloads.spec import Batch, Workload
 WARM_UP = 3  # iterations before a CUDA graph is captured: libraries and optimizers allocate then
 
 
+def learning_rate(workload: Workload, batch: int) -> float:
+    """The workload's, scaled down with a smaller batch (Goyal et al. 2017, arXiv 1706.02677), so
+    that thousands of timed steps on one small batch do not diverge."""
+    return workload.learning_rate * min(1.0, batch / workload.batch_size)
+
+
 class Inference:
     """The model's answer to a batch, without gradients."""
 
@@ -45,11 +51,7 @@ class Inference:
 
 
 class Step:
-    """One training step after the other: loss, gradients, update.
-
-    The learning rate is the workload's, scaled down with the batch (Goyal et al. 2017, arXiv
-    1706.02677) so that thousands of timed steps on one small batch do not diverge.
-    """
+    """One training step after the other: loss, gradients, update."""
 
     def __init__(
         self,
@@ -66,7 +68,7 @@ class Step:
             workload.optimizer,
             self.model,
             torch.compile(loss, dynamic=False) if compiled else loss,
-            workload.learning_rate * min(1.0, batch / workload.batch_size),
+            learning_rate(workload, batch),
             capturable=device == "cuda",  # so that a CUDA graph can hold it
         )
         self._initial = [p.detach().clone() for p in self.parameters]

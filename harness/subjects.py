@@ -110,11 +110,24 @@ def of_workload(workload: Workload, direction: str, batch: int, device: str) -> 
         baseline="eager",
         reference=make(),
         truth=make(dtype=torch.float64),
+        slack=_slack(workload, batch) if direction == TRAIN else 0.0,
         flops=flops * batch,
         bytes=sum(t.nbytes for t in moved),
         batch=batch,
         not_measured=not_measured | _interpreted(("triton",), device),
     )
+
+
+def _slack(workload: Workload, batch: int) -> float:
+    """What an adaptive optimizer makes of rounding.
+
+    It divides each gradient by its own running size, so one that is next to 0 and has few right
+    digits moves its parameter by nearly a whole learning rate, in a direction that is rounding's.
+    One step left out shows as a whole learning rate, and this is a fiftieth of it.
+    """
+    if workload.optimizer in ("gradient_descent", "sgd", "momentum", "nesterov"):
+        return 0.0
+    return iterations.learning_rate(workload, batch) / 50
 
 
 def _transfer(workload: Workload, batch: int, device: str) -> Comparison:
