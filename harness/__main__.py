@@ -1,4 +1,7 @@
-"""python -m harness report, train, compile, tune, doctor. Imports nothing heavy before it must."""
+"""python -m harness report, compare, train, compile, tune, doctor.
+
+Imports nothing heavy before it must.
+"""
 
 from __future__ import annotations
 
@@ -23,8 +26,8 @@ class _Parser(argparse.ArgumentParser):
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command.
 
-    The exit status: 0 done, 1 a kernel fails to compile well or a target was not reached, 2 bad
-    input, in one line on stderr.
+    The exit status: 0 done, 1 a kernel fails to compile well, a target was not reached or a run is
+    slower than the one before, 2 bad input, in one line on stderr.
     """
     parser = _Parser(
         prog="python -m harness",
@@ -37,6 +40,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "run", nargs="?", default="last", help="folder or name of a run; default: the newest"
     )
     report.add_argument(
+        "--results", type=Path, default=RESULTS, metavar="DIR", help="default: %(default)s"
+    )
+    compare = commands.add_parser(
+        "compare", help="what became faster or slower from one run to another; for CI too"
+    )
+    compare.add_argument("old", help="folder or name of a run")
+    compare.add_argument("new", help='likewise, or "last", the newest')
+    compare.add_argument(
+        "--threshold", type=_positive, default=0.05, metavar="SHARE",
+        help="exit with 1 where a time is longer by more than this; default: %(default)s",
+    )  # fmt: skip
+    compare.add_argument(
+        "--format", choices=("text", "markdown"), default="text", help="default: %(default)s"
+    )
+    compare.add_argument(
+        "--any-machine", action="store_true", help="compare runs of different machines too"
+    )
+    compare.add_argument(
         "--results", type=Path, default=RESULTS, metavar="DIR", help="default: %(default)s"
     )
     train = commands.add_parser(
@@ -73,6 +94,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _doctor()
     if chosen.command == "train":
         return _train(chosen)
+    if chosen.command == "compare":
+        return _compare(chosen)
     if chosen.command == "tune":
         return _tune()
     if chosen.command == "compile":
@@ -138,6 +161,21 @@ def _report(results: Path, wanted: str) -> int:
         print(problem, file=sys.stderr)
     print(path)
     return 0
+
+
+def _compare(chosen: argparse.Namespace) -> int:
+    from harness import compare, compare_words, store
+
+    try:
+        old, new = (compare.read(chosen.results, name) for name in (chosen.old, chosen.new))
+        found = compare.compare(old, new, chosen.any_machine)
+    except (store.StoreError, compare.CannotCompare) as error:
+        return _refuse(str(error))
+    for problem in (*old.problems, *new.problems):
+        print(problem, file=sys.stderr)
+    told = compare_words.pull_request if chosen.format == "markdown" else compare_words.terminal
+    print(told(old, new, found, chosen.threshold))
+    return 1 if found.regressions(chosen.threshold) else 0
 
 
 def _compile(architectures: Sequence[str], json_file: Path | None) -> int:

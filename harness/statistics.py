@@ -5,7 +5,8 @@ Imports neither torch nor triton.
 Sources: order-statistic intervals, Hoefler & Belli 2015 (doi 10.1145/2807591.2807644); the
 autocorrelation cut, Geyer 1992, "Practical Markov Chain Monte Carlo" (doi
 10.1214/ss/1177011137); ratios over interleaved blocks, Chen & Revels 2016 (arXiv 1608.04295);
-the interval of a trimmed mean, Tukey & McLaughlin 1963 (Sankhya A 25, 331).
+the interval of a trimmed mean, Tukey & McLaughlin 1963 (Sankhya A 25, 331); the difference of
+two parameters from an interval of each, Zou & Donner 2008 (doi 10.1002/sim.3095).
 """
 
 from __future__ import annotations
@@ -126,7 +127,7 @@ def speedup_interval(
     ranked, cut = np.sort(logs), n // TRIM
     center = float(ranked[cut : n - cut].mean())
     if n < MIN_BLOCKS:
-        return math.exp(center), 0.0, math.inf
+        return _exp(center), 0.0, math.inf
     kept = (n - 2 * cut) / n
     size = effective_size(logs)
     # what is left out counts as the outermost that is kept, or the spread would be too small
@@ -134,9 +135,46 @@ def speedup_interval(
     freedom = max(size * kept - 1, 1.0)
     student = scipy.stats.t.ppf((1 + confidence) / 2, freedom)
     half = float(student * spread / (kept * math.sqrt(size)))
-    with np.errstate(over="ignore"):  # an end that no float holds is infinite, and so unknown
-        low, high = np.exp([center - half, center + half])
-    return math.exp(center), float(low), float(high)
+    return _exp(center), _exp(center - half), _exp(center + half)
+
+
+def independent_speedup(
+    baseline: ArrayLike, provider: ArrayLike, confidence: float = 0.95
+) -> tuple[float, float, float]:
+    """How many times faster the provider is, of samples that were not taken side by side.
+
+    The ratio of the two medians. Its interval is made of theirs (Zou & Donner 2008, on the
+    logarithms), which are corrected for samples that remember each other. It knows how much the
+    samples scattered in either run, and nothing of what changed between the runs.
+
+    Args:
+        baseline, provider: seconds, in the order they were taken.
+        confidence: between 0 and 1, exclusive.
+
+    Returns:
+        (ratio, low, high); low and high are 0 and inf where a median has no interval.
+
+    Raises:
+        ValueError: no samples, one that is not positive, or a confidence outside (0, 1).
+    """
+    logs = []
+    for samples in (baseline, provider):
+        x = _vector(samples)
+        if (x <= 0).any():
+            raise ValueError("a sample is not positive: seconds per iteration always are")
+        logs.append((float(np.median(np.log(x))), *median_interval(np.log(x), confidence)))
+    (old, old_low, old_high), (new, new_low, new_high) = logs
+    center = old - new
+    if not all(map(math.isfinite, (old_low, old_high, new_low, new_high))):
+        return _exp(center), 0.0, math.inf
+    low = center - math.hypot(old - old_low, new_high - new)
+    high = center + math.hypot(old_high - old, new - new_low)
+    return _exp(center), _exp(low), _exp(high)
+
+
+def _exp(x: float) -> float:
+    """e^x, where it is no float the largest or smallest that there is, about."""
+    return math.exp(min(max(x, -700.0), 700.0))
 
 
 def _log_medians(blocks: Sequence[ArrayLike]) -> NDArray[np.float64]:

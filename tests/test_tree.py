@@ -14,7 +14,8 @@ HEAVY = {"torch", "triton"}
 LIGHT = (
     *("harness/statistics.py", "harness/record.py", "harness/store.py", "harness/report"),
     *("harness/noise.py", "harness/verdict.py", "harness/faults.py", "harness/trust.py"),
-    "harness/payback.py",
+    *("harness/payback.py", "harness/changes.py", "harness/compare.py"),
+    *("harness/compare_words.py", "harness/markdown.py"),
 )
 
 

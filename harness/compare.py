@@ -1,0 +1,124 @@
+"""python -m harness compare OLD NEW: which runs are compared, and which are refused.
+
+Imports neither torch nor triton.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from harness import store
+from harness.changes import Changes, changes
+from harness.environment import machine_id
+from harness.record import OK, Row
+from harness.report.words import plain
+
+
+class CannotCompare(Exception):
+    """Two runs that are not compared, in one line that says why."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run as it was read.
+
+    Attributes:
+        name: its folder's.
+        problems: one line for each line or file that was skipped.
+    """
+
+    name: str
+    folder: Path
+    rows: Sequence[Row]
+    environment: Mapping[str, Any]
+    problems: Sequence[str]
+
+
+def read(results: Path, wanted: str) -> Run:
+    """The run that `wanted` names, as `store.find` finds it.
+
+    Raises:
+        StoreError: there is none, or several.
+        CannotCompare: nothing was measured in it.
+    """
+    folder = store.find(results, wanted)
+    rows, problems = store.read(folder)
+    environment, more = store.read_environment(folder)
+    if not any(row.status == OK for row in rows):
+        raise CannotCompare(f"nothing was measured in {folder}")
+    return Run(
+        plain(folder.resolve().name), folder.resolve(), rows, environment, [*problems, *more]
+    )
+
+
+def compare(old: Run, new: Run, any_machine: bool = False) -> Changes:
+    """What changed from one run to the other.
+
+    Args:
+        any_machine: also where they are of different machines.
+
+    Raises:
+        CannotCompare: they are one run, of different machines, or have no row in common.
+    """
+    ids = [run.environment.get("run_id") for run in (old, new)]
+    if old.folder == new.folder or (ids[0] is not None and ids[0] == ids[1]):
+        raise CannotCompare("OLD and NEW are the same run")
+    if not any_machine and (why := _other_machine(old, new)):
+        raise CannotCompare(f"{why}; --any-machine compares them all the same")
+    found = changes(old.rows, new.rows)
+    if not found.both and not found.lost:
+        raise CannotCompare(f"no row was measured in both {old.name} and {new.name}")
+    return found
+
+
+def _other_machine(old: Run, new: Run) -> str | None:
+    machines = [_machine(run) for run in (old, new)]
+    for run, machine in zip((old, new), machines, strict=True):
+        if machine is None:
+            return f"cannot tell the machine of {run.name}: its {store.ENVIRONMENT} does not say"
+    if machines[0] != machines[1]:
+        return f"different machines: {machines[0]} and {machines[1]}"
+    names = [_device_names(run) for run in (old, new)]
+    for device in names[0].keys() & names[1].keys():
+        if names[0][device] != names[1][device]:
+            both = " and ".join(" or ".join(sorted(n[device])) for n in names)
+            return f"different machines: their {device} is {both}"
+    return None
+
+
+def _machine(run: Run) -> str | None:
+    try:
+        return machine_id(run.environment)
+    except (AttributeError, KeyError, IndexError, TypeError):
+        return None
+
+
+def _device_names(run: Run) -> dict[str, set[str]]:
+    found: dict[str, set[str]] = {}
+    for row in run.rows:
+        if row.status == OK:
+            info = row.extra_info
+            found.setdefault(plain(info["device"]), set()).add(plain(info["device_name"]))
+    return found
+
+
+def differences(old: Run, new: Run) -> list[str]:
+    """What else is not the same in the two environments, e.g. "torch 2.12.0, then 2.13.0"."""
+    was, now = _identity(old), _identity(new)
+    return [
+        f"{name} {plain(was[name])}, then {plain(now[name])}"
+        for name in was
+        if was[name] != now[name]
+    ]
+
+
+def _identity(run: Run) -> dict[str, str]:
+    packages = run.environment.get("packages")
+    found = {name: run.environment.get(name) for name in ("os", "python", "torch_threads")}
+    for name in ("torch", "triton"):
+        found[name] = packages.get(name) if isinstance(packages, dict) else None
+    found["preset"] = ", ".join(sorted({row.extra_info["preset"] for row in run.rows}))
+    return {name.replace("_", " "): str(value) for name, value in found.items()}

@@ -1,0 +1,125 @@
+"""Two runs compared, in words: for a terminal, and for a pull request.
+
+Imports neither torch nor triton.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+from harness import markdown
+from harness.changes import Change, Changes
+from harness.compare import Run, differences
+from harness.report.words import count, plain, si, tally
+from harness.verdict import FASTER, SAME, SLOWER, UNCLEAR
+
+MOST = 60  # lines of one table in Markdown: a comment on GitHub may have 65,536 characters
+_ORDER = (SLOWER, FASTER, UNCLEAR, SAME)
+_HEADINGS = ("verdict", "time, 95 % interval", "median", "row")
+
+
+def terminal(old: Run, new: Run, found: Changes, threshold: float) -> str:
+    """The comparison for a terminal."""
+    lines = [f"{old.name} -> {new.name}", *_about(old, new, found), ""]
+    rows = [
+        (c.verdict, _change(c), f"{si(c.old_s, 's')} -> {si(c.new_s, 's')}", _name(c))
+        for c in _sorted(found)
+    ]
+    widths = [max((len(row[i]) for row in rows), default=0) for i in range(3)]
+    for *cells, name in rows:
+        padded = (cell.ljust(width) for cell, width in zip(cells, widths, strict=True))
+        lines.append(f"{'  '.join(padded)}  {name}")
+    lines += [f"fails now  {plain(key)}: {plain(why)}" for key, why in found.lost]
+    lines += [f"only in {old.name}: {plain(key)}" for key in found.missing]
+    lines += [f"only in {new.name}: {plain(key)}" for key in found.new]
+    return "\n".join([*lines, "", _conclusion(found, threshold)])
+
+
+def pull_request(old: Run, new: Run, found: Changes, threshold: float) -> str:
+    """The comparison for a pull request, in GitHub-flavoured Markdown."""
+    order = _sorted(found)
+    told = [c for c in order if c.verdict in (SLOWER, FASTER)]
+    others = [c for c in order if c.verdict not in (SLOWER, FASTER)]
+    names = f"{markdown.code(old.name)} → {markdown.code(new.name)}"
+    lines = [f"### Performance: {_conclusion(found, threshold)}", "", names, ""]
+    lines += [f"- {line}" for line in _about(old, new, found, markdown.code)]
+    if told:
+        lines += ["", *_table(told)]
+    if found.lost:
+        failing = [[markdown.code(plain(k)), markdown.code(plain(w))] for k, w in found.lost]
+        lines += ["", *_capped(["fails now", "why"], failing)]
+    if others:
+        lines += markdown.details(_tally(others), _table(others))
+    for run, ids in ((old, found.missing), (new, found.new)):
+        if ids:
+            listed = [[markdown.code(plain(key))] for key in ids]
+            summary = f"{count(len(ids), 'row')} only in the {'old' if run is old else 'new'} run"
+            lines += markdown.details(summary, _capped(["row"], listed))
+    return "\n".join(lines)
+
+
+def _about(old: Run, new: Run, found: Changes, show: Callable[[str], str] = str) -> list[str]:
+    """The noise floors, and what else differs."""
+    lines = [
+        f"noise floor, {show(plain(device))} {show(plain(mode))}: {100 * floor.share:.1f} %"
+        + ("" if floor.pairs else " or more: a run has no A/A pair")
+        for (device, mode), floor in found.floors.items()
+    ]
+    lines += [
+        f"identical code on {show(plain(device))} moved by {100 * share:.1f} % between the runs"
+        for device, share in found.moved.items()
+    ]
+    return lines + [f"differs: {show(line)}" for line in differences(old, new)]
+
+
+def _sorted(found: Changes) -> list[Change]:
+    """Slower first, the worst of them first; then faster, the best first; then the others."""
+    return sorted(
+        found.both, key=lambda c: (_ORDER.index(c.verdict), -abs(math.log(c.speedup.value)))
+    )
+
+
+def _change(change: Change) -> str:
+    """The time's change with its interval, e.g. "+6.2 % [+5.1, +7.4]"."""
+    speedup = change.speedup
+    middle = f"{100 / speedup.value - 100:+.1f} %"
+    if not (speedup.low > 0 and speedup.high < math.inf):
+        return f"{middle} [interval not known]"
+    return f"{middle} [{100 / speedup.high - 100:+.1f}, {100 / speedup.low - 100:+.1f}]"
+
+
+def _name(change: Change) -> str:
+    doubt = f" ({plain(change.doubt)})" if change.doubt else ""
+    return f"{plain(change.id)}{doubt}"
+
+
+def _table(found: Sequence[Change]) -> list[str]:
+    lines = [
+        [
+            c.verdict,
+            _change(c),
+            f"{si(c.old_s, 's')} → {si(c.new_s, 's')}",
+            markdown.code(plain(c.id)) + (f" {markdown.code(plain(c.doubt))}" if c.doubt else ""),
+        ]
+        for c in found
+    ]
+    return _capped(_HEADINGS, lines)
+
+
+def _capped(headings: Sequence[str], lines: Sequence[Sequence[str]]) -> list[str]:
+    more = len(lines) - MOST
+    told = [f"\n{count(more, 'more row')}."] if more > 0 else []
+    return [*markdown.table(headings, lines[:MOST]), *told]
+
+
+def _tally(found: Sequence[Change]) -> str:
+    return tally([c.verdict for c in found])
+
+
+def _conclusion(found: Changes, threshold: float) -> str:
+    """One line: how many of each, and what exceeds the threshold."""
+    worse = len(found.regressions(threshold))
+    lost = f", {len(found.lost)} failing now" if found.lost else ""
+    what = count(worse, "regression") if worse else "no regression"
+    return f"{what} beyond {100 * threshold:g} %: {_tally(found.both) or 'none in both'}{lost}"

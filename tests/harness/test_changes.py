@@ -1,0 +1,129 @@
+"""Two runs of one machine: what is said of their difference, and what is not."""
+
+import zlib
+
+import numpy as np
+import pytest
+
+from harness.changes import changes
+from harness.record import Row
+from harness.statistics import independent_speedup
+from harness.verdict import FASTER, SAME, SLOWER, UNCLEAR
+from tests.harness.make_rows import row
+from tests.harness.test_statistics import ar1
+
+
+def timed(median, name="a", spread=0.01, n=200, **known):
+    """A row whose samples scatter about a median, as one run has them."""
+    rng = np.random.default_rng(zlib.crc32(f"{median} {name}".encode()))
+    made = row(median, name=name, **({"throttled": False} | known))
+    samples = tuple(median * np.exp(spread * rng.standard_normal(n)))
+    return Row(made.id, made.group, made.name, made.params, made.extra_info, samples)
+
+
+def pair(speedup=1.0, name="aa"):
+    return timed(1e-3, name, kind="aa", speedup=speedup, speedup_low=speedup, speedup_high=speedup)
+
+
+def words(found):
+    return {change.id.removeprefix("synthetic::"): change.verdict for change in found.both}
+
+
+@pytest.mark.parametrize("rho", [0.0, 0.6])
+def test_a_ratio_of_runs_that_were_not_paired_is_covered(rho):
+    rng = np.random.default_rng(1)
+    covered = 0
+    for _ in range(1000):
+        old, new = (level * np.exp(0.1 * ar1(rho, 200, rng)) for level in (1.1, 1.0))
+        _, low, high = independent_speedup(old, new)
+        covered += low <= 1.1 <= high
+    assert 0.92 <= covered / 1000 <= 0.985
+
+
+def test_a_ratio_of_few_samples_has_no_interval():
+    assert independent_speedup([2.0] * 3, [1.0] * 300) == (2.0, 0.0, np.inf)
+    with pytest.raises(ValueError, match="not positive"):
+        independent_speedup([0.0], [1.0])
+
+
+def test_each_row_has_its_word_and_regressions_are_beyond_the_threshold():
+    old = [timed(1e-3, n) for n in "abcd"] + [timed(1e-3, "wide", 0.5, 40)]
+    new = [timed(t, n) for n, t in zip("abcd", (1e-3, 1.1e-3, 0.9e-3, 1.04e-3), strict=True)]
+    new.append(timed(1.1e-3, "wide", 0.5, 40))
+    found = changes([*old, pair()], [*new, pair()])
+    assert words(found) == {"a": SAME, "b": SLOWER, "c": FASTER, "d": SLOWER, "wide": UNCLEAR}
+    assert found.regressions(0.05) == ["synthetic::b"]
+    assert found.regressions(0.02) == ["synthetic::b", "synthetic::d"]
+    by_id = {change.id: change for change in found.both}
+    assert by_id["synthetic::b"].speedup.value == pytest.approx(1 / 1.1, rel=0.01)
+
+
+def test_a_change_within_either_runs_noise_floor_is_none():
+    old, new = [timed(1e-3)], [timed(1.06e-3)]
+    assert words(changes([*old, pair()], [*new, pair()])) == {"a": SLOWER}
+    assert words(changes([*old, pair(1.02)], [*new, pair()])) == {"a": SAME}  # one pair: 12.7 x 2%
+    assert words(changes([*old, pair()], [*new, pair(1.02)])) == {"a": SAME}
+
+
+def test_where_identical_code_moved_a_change_as_large_says_nothing():
+    def roof(median, **known):
+        return timed(median, "copy", kind="roof", subject="copy", **known)
+
+    old, new = [timed(1e-3), roof(1e-3)], [timed(1.06e-3), roof(1.08e-3)]
+    found = changes(old, new)
+    assert words(found) == {"a": SAME}
+    assert found.moved == {"cpu": pytest.approx(0.08)}
+    # one that was disturbed itself tells nothing of the machine
+    assert words(changes(old, [new[0], roof(1.08e-3, throttled=True)])) == {"a": SLOWER}
+
+
+def test_what_is_measured_once_only_is_listed_and_what_fails_now_is_a_regression():
+    old = [timed(1e-3, n) for n in ("both", "gone", "left out", "broken", "oom")]
+    new = [
+        timed(1e-3, "both"),
+        timed(1e-3, "added"),
+        row(None, name="left out"),
+        row(None, name="broken", status="failed", reason="wrong answer"),
+        row(None, name="oom", status="out_of_memory", reason="too large"),
+        row(None, name="never"),
+    ]
+    found = changes(old, new)
+    assert found.missing == ("synthetic::gone", "synthetic::left out")
+    assert found.new == ("synthetic::added",)
+    assert found.lost == (
+        ("synthetic::broken", "failed: wrong answer"),
+        ("synthetic::oom", "out_of_memory: too large"),
+    )
+    assert found.regressions(0.05) == ["synthetic::broken", "synthetic::oom"]
+
+
+@pytest.mark.parametrize(
+    ("known", "why"),
+    [
+        ({"throttled": True, "throttle_reasons": "contended"}, "new: contended"),
+        ({"above_roof": True}, "new: faster than the roof measured in its run"),
+        ({"flops": 8}, "not the same case: its flops differ"),
+    ],
+)
+def test_a_doubtful_row_is_not_judged(known, why):
+    found = changes([timed(1e-3, flops=4)], [timed(2e-3, **({"flops": 4} | known))])
+    ((change),) = found.both
+    assert (change.verdict, change.doubt) == (UNCLEAR, why)
+    assert found.regressions(0.05) == []
+
+
+def test_a_run_whose_self_checks_failed_says_nothing():
+    wrong = timed(3e-3, "delay", kind="check", subject="delay", expected_s=2e-3)
+    ((change),) = changes([timed(1e-3)], [timed(2e-3), wrong]).both
+    assert change.verdict == UNCLEAR and change.doubt.startswith("new: self-check delay")
+
+
+def test_a_gpu_that_was_throttled_is_still_compared():
+    known = {"device": "cuda", "throttled": True}
+    assert words(changes([timed(1e-3, **known)], [timed(2e-3, **known)])) == {"a": SLOWER}
+
+
+def test_trials_and_rows_about_the_measuring_are_not_compared():
+    kinds = ("roof", "aa", "check", "convergence")
+    rows = [timed(1e-3, kind, kind=kind) for kind in kinds]
+    assert changes(rows, rows).both == ()
