@@ -152,12 +152,14 @@ def _report(results: Path, wanted: str) -> int:
         run = store.find(results, wanted)
         rows, problems = store.read(run)
         environment, more = store.read_environment(run)
-        path = report.write(rows, environment, run / store.REPORT, [*problems, *more])
+        curves, unread = store.read_curves(run)
+        problems += more + unread
+        path = report.write(rows, environment, run / store.REPORT, problems, curves)
     except (store.StoreError, ValueError) as error:
         return _refuse(str(error))
     except OSError as error:
         return _refuse(f"cannot write the report to {run}: {error.strerror or error}")
-    for problem in (*problems, *more):
+    for problem in problems:
         print(problem, file=sys.stderr)
     print(path)
     return 0

@@ -16,11 +16,14 @@ import matplotlib
 import pandas as pd
 from markupsafe import Markup
 
+from harness.curve import Curve
 from harness.faults import faults
 from harness.record import Row
 from harness.report import plots, summary, svg, table
 from harness.report.frame import frame
+from harness.report.made import made
 from harness.report.plots import style
+from harness.report.trials import points, trials
 from harness.report.words import count, plain, whole
 from harness.store import write_atomically
 
@@ -28,6 +31,10 @@ MAX_FIGURES = 80  # in all; each takes some 50 ms to draw
 
 _HERE = Path(__file__).parent
 _DEEPEST = 8  # levels of the environment that are shown
+_UNTRAINED = (
+    "This run has no training curves: no workload was trained to its target, which "
+    "pytest --benchmark-only -k convergence does."
+)
 
 
 class Figure(NamedTuple):
@@ -52,7 +59,11 @@ class Section(NamedTuple):
 
 
 def write(
-    rows: Sequence[Row], environment: Mapping[str, Any], path: Path, problems: Sequence[str] = ()
+    rows: Sequence[Row],
+    environment: Mapping[str, Any],
+    path: Path,
+    problems: Sequence[str] = (),
+    curves: Sequence[Curve] = (),
 ) -> Path:
     """Write the report of one run; the same arguments give the same bytes.
 
@@ -62,6 +73,7 @@ def write(
             "run_id", if there is one, names the run.
         path: the HTML file, replaced whole or not at all.
         problems: one line for each file or line that was skipped.
+        curves: of the run's trials; their text, too, is data.
 
     Returns:
         `path`.
@@ -92,7 +104,9 @@ def write(
         crossings=summary.crossings(data),
         missing=summary.missing(data),
         warnings=[*summary.void(faults(rows)), *summary.warnings(data)],
-        sections=_sections(data),
+        sections=_sections(data, curves),
+        made=made(curves),
+        trained=bool(curves),
         columns=[column.heading for column in table.ROWS],
         cells=table.cells(data, table.ROWS, notes),
         notes=notes.all(),
@@ -125,13 +139,20 @@ def _template() -> jinja2.Template:
     return environment.get_template("template.html")
 
 
-def _sections(data: pd.DataFrame) -> list[Section]:
+def _sections(data: pd.DataFrame, curves: Sequence[Curve]) -> list[Section]:
+    tables = {"rows": data}
+    if curves:
+        tables["trials"] = trials(curves)
+        tables["points"] = points(curves, tables["trials"])
     found = []
     with style.applied():
         loaded = [(plots.load(name), name) for name in plots.NAMES]
-        split = [plot.parts(data) for plot, _ in loaded]
+        drawable = [
+            (plot, name, tables[plot.SOURCE]) for plot, name in loaded if plot.SOURCE in tables
+        ]
+        split = [_together(plot.parts(of)) for plot, _, of in drawable]
         allotted = _allot([len(parts) for parts in split], MAX_FIGURES)
-        for (plot, name), parts, most in zip(loaded, split, allotted, strict=True):
+        for (plot, name, of), parts, most in zip(drawable, split, allotted, strict=True):
             drawn = [
                 (part.group, _figure(plot, part, f"{name}{number}"))
                 for number, part in enumerate(parts[:most])
@@ -140,10 +161,24 @@ def _sections(data: pd.DataFrame) -> list[Section]:
                 (heading, [figure for _, figure in group])
                 for heading, group in groupby(drawn, key=lambda pair: pair[0])
             ]
-            more = len(parts) - len(drawn)
-            left_out = f"{count(more, 'more figure')} left out." if more else ""
-            found.append(Section(name, plot.TITLE, plot.INTRO, groups, plot.absent(data), left_out))
+            left_out = _left_out(len(parts) - len(drawn), plot.SOURCE)
+            found.append(Section(name, plot.TITLE, plot.INTRO, groups, plot.absent(of), left_out))
+    if not curves:
+        found.append(Section("training", "Training", "", [], _UNTRAINED, ""))
     return found
+
+
+def _together(parts: Sequence[style.Part]) -> list[style.Part]:
+    """Those of one heading together, the headings in the order in which they come."""
+    order = {group: number for number, group in enumerate(dict.fromkeys(p.group for p in parts))}
+    return sorted(parts, key=lambda part: order[part.group])
+
+
+def _left_out(figures: int, source: str) -> str:
+    if not figures:
+        return ""
+    where = "the table of all rows" if source == "rows" else "curves.jsonl, beside the run's rows"
+    return f"{count(figures, 'more figure')} left out. Their numbers are in {where}."
 
 
 def _allot(wanted: Sequence[int], total: int) -> list[int]:

@@ -34,6 +34,6 @@ class Page(HTMLParser):
         return sum(name == tag for name, _ in self.elements)
 
 
-def page(tmp_path: Path, rows, environment=None, problems=()) -> Page:
-    path = report.write(rows, environment or {}, tmp_path / "report.html", problems)
+def page(tmp_path: Path, rows, environment=None, problems=(), curves=()) -> Page:
+    path = report.write(rows, environment or {}, tmp_path / "report.html", problems, curves)
     return Page(path.read_text("utf-8"))

@@ -4,6 +4,7 @@ import pytest
 
 from harness import store
 from harness.__main__ import main
+from tests.harness.make_curves import curve
 from tests.harness.make_rows import row
 
 
@@ -33,6 +34,17 @@ def test_a_line_that_is_skipped_is_named(results, capsys):
         file.write("{\n")
     assert main(["report", "--results", str(results)]) == 0
     assert said(capsys)[1].startswith("first/rows.jsonl, line 3: skipped: not JSON")
+
+
+def test_the_curves_of_a_run_are_in_its_report(results, capsys):
+    run = results / "machine" / "first"
+    for seed in range(3):
+        store.Store(run, {}).append_curve(curve("a_workload", seed=seed))
+    with (run / store.CURVES).open("a") as file:
+        file.write("{\n")
+    assert main(["report", "--results", str(results)]) == 0
+    assert said(capsys)[1].startswith("first/curves.jsonl, line 4: skipped: not JSON")
+    assert "a_workload" in (run / store.REPORT).read_text("utf-8")
 
 
 def test_a_run_that_is_not_there_is_one_line(results, capsys):

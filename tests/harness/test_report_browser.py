@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from harness import report
+from tests.harness.make_curves import curve, curves
 from tests.harness.make_rows import cpu_and_gpu, row
 
 BROWSER = next(
@@ -100,9 +101,15 @@ def html(tmp_path_factory) -> str:
         row(batch=4, subject=hostile, direction=long),
         row(kind="kernel", subject=long, case=hostile, provider="$x$ & co", direction="forward"),
     ]
+    trials = curves() + [
+        curve(hostile, long, batch, seed=seed, metric=long, why={"flops": hostile, "joules": long})
+        for batch in (8, 32)
+        for seed in (0, 1)
+    ]
+    trials += [curve(long, hostile, rate=0.1, setting=hostile, generated=f"{hostile}\n{long}")]
     environment = {"run_id": hostile, "nested": {"deep": [{long: long}]}}
     path = tmp_path_factory.mktemp("report") / "report.html"
-    return report.write(rows, environment, path, [long, hostile]).read_text("utf-8")
+    return report.write(rows, environment, path, [long, hostile], trials).read_text("utf-8")
 
 
 def probed(browse: Callable[..., Opened], html: str, *options: str) -> dict[str, Any]:

@@ -1,14 +1,16 @@
 """The report's figures: one file a plot, named in NAMES in the order of the report.
 
 A plot is a module with
+    SOURCE               the table that it is of: "rows", "trials" or "points", see below
     TITLE, INTRO         the section's heading and what holds for all its figures
-    parts(table)         the rows of the run, split into one Part for each figure
+    parts(table)         the table's lines, split into one Part for each figure
     figure(part)         a part's rows drawn, or None when there is nothing to draw
     table(part)          the numbers in the figure, as text with units
     caption(part)        what the figure shows in words; may be ""
     absent(table)        why there is no figure, or not every kind of it; "" if nothing is absent
-in which `table` is what `harness.report.frame.frame` makes and `part` is a Part's frame. A plot
-is drawn inside `style.applied()`.
+in which `part` is a Part's frame, and `table` is what `harness.report.frame.frame` makes of the
+rows, or what `trials` or `points` of `harness.report.trials` make of the training curves: a line
+for each trial or each evaluation. A plot is drawn inside `style.applied()`.
 """
 
 from __future__ import annotations
@@ -22,12 +24,16 @@ from matplotlib.figure import Figure
 
 from harness.report.plots.style import Part
 
-NAMES = ("speedup", "latency", "kernels")
+NAMES = (
+    *("speedup", "latency", "kernels"),
+    *("currencies", "time_to_target", "batch_size", "learning_rates", "profile", "survival"),
+)
 
 
 class Plot(Protocol):
     """What every module named in NAMES has."""
 
+    SOURCE: str
     TITLE: str
     INTRO: str
     parts: Callable[[pd.DataFrame], list[Part]]

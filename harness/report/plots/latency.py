@@ -12,6 +12,7 @@ from harness.report.plots.style import Part
 from harness.report.plots.ticks import batch_ticks, limits, log_axis, time_ticks
 from harness.report.words import count, si_interval, whole
 
+SOURCE = "rows"
 TITLE = "Latency against batch size"
 INTRO = (
     "Median time of one iteration, lower is faster; whiskers are 95 % intervals and often smaller "

@@ -1,0 +1,310 @@
+"""The validation metric against samples, FLOPs, seconds and joules, in four panels."""
+
+from __future__ import annotations
+
+import math
+import textwrap
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from harness.curve import DIVERGED, REACHED
+from harness.report.amounts import amount, compact, power, reached, spread, tick
+from harness.report.frame import drawable
+from harness.report.median import Floats, along, middle
+from harness.report.plots import panels, style
+from harness.report.plots.panels import Look
+from harness.report.plots.style import INK, MUTED, Part
+from harness.report.plots.ticks import log_axis
+from harness.report.trials import families, groups, positive, times, why_unknown
+from harness.report.words import count, processor, shorten
+from harness.survival import expected_running_time
+
+SOURCE = "points"
+TITLE = "What learning costs"
+INTRO = (
+    "The validation metric against samples, FLOPs, seconds and joules: settings side by side "
+    "first, on logarithmic axes, then each by itself. Thin lines are seeds; the heavy line is "
+    "their median, in which a seed that got to the target counts as better than it and one that "
+    "diverged as worse than all. It ends in a marker at the median cost of the target, which is "
+    "the dashed line. Further to the left is better. In brackets are the least and the most of "
+    "the seeds, which are too few for a 95 % interval; ∞ is a seed that did not get there. "
+    "Evaluation is not in the seconds; it is in the joules."
+)
+
+DRAWN = ("samples", "flops", "seconds", "joules")
+MAX_LINES = 12  # in one figure
+
+_NAMES = {"flops": "FLOPs"}
+_DEVICES = {"cpu": 1, "cuda": 2}  # looks: the same in all figures
+_DASHED = 7  # the CPU's colour, dashed: beside the GPU's line, which may lie below it
+
+_LEFT, _ACROSS, _TOP = 46.0, 140.0, 26.0  # points
+_HIGH, _HIGHER = 100.0, 150.0  # of one setting, of several
+_BESIDE, _BELOW = 38.0, 44.0  # from one panel to the next
+_FEW = 4  # lines whose seeds can be told apart
+_GRID = 160  # places at which the median over the seeds is taken
+_TICK_CHARACTERS = 13  # in all, at one axis
+_DECADES = 5  # times the target, from where the start is shown on a logarithmic axis
+_UNKNOWN_WIDTH = 24  # characters
+
+
+def parts(table: pd.DataFrame) -> list[Part]:
+    """By workload: its families of settings, then each setting, where something was evaluated."""
+    found = [
+        Part(family.workload, f"{family.title}, on {processor(family.device)}", family.rows)
+        for family in families(table)
+    ]
+    devices = table.assign(
+        series=table["device"].map(processor), look=table["device"].map(_DEVICES).fillna(3)
+    )
+    for _, rows in groups(devices, ["workload", "optimizer", "batch", "setting"]):
+        if rows["device"].nunique() > 1:
+            rows = rows.assign(look=rows["look"].replace(_DEVICES["cpu"], _DASHED))
+            rows = rows.sort_values("device", ascending=False, kind="stable")  # the CPU on top
+        found.append(Part(rows["workload"].iloc[0], rows["title"].iloc[0], rows))
+    return [part for part in found if _drawable(part.frame)]
+
+
+def figure(part: pd.DataFrame) -> Figure | None:
+    """Four panels that share their vertical axis."""
+    if not _drawable(part):
+        return None
+    drawn, _ = _drawn(part)
+    looks = [Look(name, int(rows["look"].iloc[0])) for name, rows in _series(drawn)]
+    several = len(looks) > 1
+    high = _HIGHER if several else _HIGH
+    below = _TOP + 2 * high + _BELOW + 46
+    fig = panels.sheet(below + panels.names_height(looks) * several)
+    up, is_log = _reach(drawn)
+    for number, currency in enumerate(DRAWN):
+        down, right = divmod(number, 2)
+        left, top = _LEFT + right * (_ACROSS + _BESIDE), _TOP + down * (high + _BELOW)
+        axes = panels.place(fig, left, top, _ACROSS, high)
+        _vertical(axes, up, is_log, labelled=not right)
+        _panel(axes, drawn, currency, len(looks))
+    first, one = fig.axes[0], drawn.iloc[0]
+    better = "lower" if one["lower_is_better"] else "higher"
+    panels.write(first, -40, 9, f"{shorten(one['metric'], 40)}, {better} is better")
+    _name_target(first, float(one["target"]), up, is_log)
+    if several:
+        panels.names(fig, looks, below)
+    return fig
+
+
+def table(part: pd.DataFrame) -> pd.DataFrame:
+    """One line for each setting, device and currency."""
+    lines = []
+    for _, points in _series(part):
+        rows = points.drop_duplicates("trial")
+        for currency in ("steps", *DRAWN):
+            found = times(rows, currency)
+            lines.append(
+                {
+                    "setting": rows["title"].iloc[0],
+                    "device": rows["device"].iloc[0],
+                    "currency": _NAMES.get(currency, currency),
+                    "median to the target [least, most]": spread(found, currency)
+                    if found
+                    else f"not known: {why_unknown(rows, currency)}",
+                    "expected, failures tried again": _expected(rows, currency),
+                    "seeds there": f"{(rows['status'] == REACHED).sum()} of {len(rows)}",
+                }
+            )
+    return pd.DataFrame(lines)
+
+
+def caption(part: pd.DataFrame) -> str:
+    """Of one setting, how many seeds got there; of several, which is the cheapest in what."""
+    every = {name: rows.drop_duplicates("trial") for name, rows in _series(part)}
+    one = part.iloc[0]
+    bound = "at most" if one["lower_is_better"] else "at least"
+    what = f"Target: {one['metric']} {bound} {power(one['target'])}"
+    if _compared(part):
+        sentences = [_cheapest(what, every)]
+    else:
+        sentences = [f"{what}.", *(_ended(name, rows) for name, rows in every.items())]
+    for currency in DRAWN:
+        known = [_known(rows, currency) for rows in every.values()]
+        if not all(known):
+            unknown = [rows for rows, has in zip(every.values(), known, strict=True) if not has]
+            why = why_unknown(unknown[0], currency).rstrip(".")
+            some = f" of {', '.join(map(_title, unknown))}" if any(known) else ""
+            sentences.append(f"No {_NAMES.get(currency, currency)}{some}: {why}.")
+    if len(every) > MAX_LINES:
+        left_out = count(len(every) - MAX_LINES, "more line")
+        sentences.append(f"{left_out} only in the numbers.")
+    return " ".join(sentences)
+
+
+def absent(table: pd.DataFrame) -> str:
+    """Why there is no curve; "" if there is one."""
+    if parts(table):
+        return ""
+    return "No trial was evaluated: what became of each is in the table of all rows."
+
+
+def _drawable(part: pd.DataFrame) -> bool:
+    """Whether something was evaluated, against a target that is a number."""
+    return bool(part["value"].notna().any() and part["target"].notna().all())
+
+
+def _series(part: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
+    for _, rows in groups(part, ["series", "setting"]):
+        yield str(rows["series"].iloc[0]), rows
+
+
+def _compared(part: pd.DataFrame) -> bool:
+    """Whether it is of several settings, and not of one on several devices."""
+    return part["device"].nunique() == 1 and part["series"].nunique() > 1
+
+
+def _title(rows: pd.DataFrame) -> str:
+    return f"{rows['series'].iloc[0]}"
+
+
+def _ended(name: str, rows: pd.DataFrame) -> str:
+    there, diverged = (int((rows["status"] == status).sum()) for status in (REACHED, DIVERGED))
+    words = f"{name}, learning rate {rows['learning_rate'].iloc[0]:.3g}: {there} of "
+    words += count(len(rows), "seed")
+    found = times(rows, "steps")
+    if found and math.isfinite(found.median):
+        words += f" after {spread(found, 'steps')} steps"
+    return f"{words}{f', {diverged} diverged' if diverged else ''}."
+
+
+def _cheapest(what: str, every: Mapping[str, pd.DataFrame]) -> str:
+    """Which setting's median is the least in each currency, and which settings have none."""
+    seeds = sorted({len(rows) for rows in every.values()})
+    n = "seed" if seeds == [1] else "seeds"
+    device = processor(next(iter(every.values()))["device"].iloc[0])
+    words = f"{what}, {' or '.join(map(str, seeds))} {n} each, {device}."
+    found = {}
+    for currency in DRAWN:
+        medians = {name: t.median for name, rows in every.items() if (t := times(rows, currency))}
+        best = min(medians, key=medians.__getitem__, default=None)
+        if best is not None and math.isfinite(medians[best]):
+            found[currency] = (
+                f"{_NAMES.get(currency, currency)} {best} ({amount(medians[best], currency)})"
+            )
+    if found:
+        words += f" Cheapest by the median: {', '.join(found.values())}."
+    short = [
+        f"{name} ({reached(t)})"
+        for name, rows in every.items()
+        if (t := times(rows, "steps")) and math.isinf(t.median)
+    ]
+    return (
+        f"{words} Not reached by half of the seeds or more: {', '.join(short)}." if short else words
+    )
+
+
+def _drawn(part: pd.DataFrame) -> tuple[pd.DataFrame, int]:
+    """What there is room for, and how many lines are left out."""
+    every = [rows for _, rows in _series(part)]
+    return pd.concat(every[:MAX_LINES]), max(0, len(every) - MAX_LINES)
+
+
+def _known(rows: pd.DataFrame, currency: str) -> bool:
+    """Whether all seeds say what they used."""
+    return bool(rows[f"{currency}_spent"].notna().all()) and times(rows, currency) is not None
+
+
+def _expected(rows: pd.DataFrame, currency: str) -> str:
+    if not _known(rows, currency):
+        return "not known"
+    there = rows["status"] == REACHED
+    cost = rows[f"{currency}_to_target"].where(there, rows[f"{currency}_spent"])
+    return amount(expected_running_time(cost, there), currency)
+
+
+def _reach(part: pd.DataFrame) -> tuple[tuple[float, float], bool]:
+    """How far the vertical axis goes, and whether it is logarithmic.
+
+    From the target, with room for its name beyond, to the worst of the starts: one that diverges
+    leaves the panel.
+    """
+    target, lower = float(part["target"].iloc[0]), bool(part["lower_is_better"].iloc[0])
+    known = part[part["value"].notna()]
+    value, starts = known["value"], known.drop_duplicates("trial")["value"]
+    most = value.quantile(0.95 if lower else 0.05)
+    worst = max(starts.max(), most) if lower else min(starts.min(), most)
+    is_log = (
+        lower and bool(drawable(pd.Series([target, worst])).all()) and worst > _DECADES * target
+    )
+    if is_log:
+        return (target * (target / worst) ** 0.2, worst * (worst / target) ** 0.08), True
+    span = max(worst - target if lower else target - worst, 0.1 * abs(target)) or 1.0
+    if lower:
+        return (target - 0.22 * span, target + 1.08 * span), False
+    return (target - 1.08 * span, target + 0.22 * span), False
+
+
+def _vertical(axes: Axes, up: tuple[float, float], is_log: bool, labelled: bool) -> None:
+    ticks = panels.decades(up) if is_log else panels.even(up, write="{:.6g}".format)
+    labels = {at: text if labelled else "" for at, text in ticks.items()}
+    (log_axis if is_log else panels.linear)(axes.yaxis, up, labels)
+
+
+def _panel(axes: Axes, part: pd.DataFrame, currency: str, lines: int) -> None:
+    """One currency: the median of each line and its seeds, or why there are none."""
+    known = [rows for _, rows in _series(part) if _known(rows, currency)]
+    axes.set_xlabel(_NAMES.get(currency, currency), labelpad=2 if known else 18)
+    if not known:
+        why = textwrap.shorten(f"not known: {why_unknown(part, currency)}", 5 * _UNKNOWN_WIDTH)
+        axes.text(
+            *(0.5, 0.5, textwrap.fill(why, _UNKNOWN_WIDTH)), transform=axes.transAxes,
+            ha="center", va="center", color=MUTED, fontsize=9,
+        )  # fmt: skip
+        panels.linear(axes.xaxis, (0, 1), {})
+        return
+    target = float(part["target"].iloc[0])
+    axes.axhline(target, color=INK, linewidth=1.0, linestyle=(0, (4, 2)))
+    x = _horizontal(axes, pd.concat(known)[currency], currency, several=lines > 1)
+    for rows in known:
+        look = style.of(int(rows["look"].iloc[0]))
+        bare = look | {"marker": ""}
+        seeds = [(along(seed, currency, x), seed) for _, seed in groups(rows, "trial")]
+        for y, _ in seeds if lines <= _FEW else ():
+            axes.plot(x, y, **bare | {"linestyle": "-"}, linewidth=0.7, alpha=0.5)
+        found = times(rows, currency)
+        crossing = math.inf if found is None else found.median
+        axes.plot(*middle(x, seeds, crossing), **bare, linewidth=2.2)
+        if x[0] <= crossing <= x[-1]:
+            axes.plot([crossing], [target], **look)
+
+
+def _horizontal(axes: Axes, used: pd.Series, currency: str, several: bool) -> Floats:
+    """The horizontal axis, logarithmic where lines are compared; the places on it."""
+    right = max(float(used.max()), 0.0) if used.notna().any() else 0.0
+    if several and positive(used).any():
+        left = float(used[positive(used)].min()) / 1.5
+        ends = (left / 1.2, right * 1.2)
+        labels = panels.decades(ends, write=_write(currency), most=3)
+        if sum(map(len, labels.values())) > _TICK_CHARACTERS:
+            labels = panels.decades(ends, write=_write(currency), most=2)
+        log_axis(axes.xaxis, ends, labels)
+        return np.geomspace(left, max(right, left), _GRID)
+    ends = (0.0, 1.04 * right or 1.0)
+    panels.linear(axes.xaxis, ends, panels.even(ends, write=_write(currency), most=3))
+    return np.linspace(0.0, right, _GRID)
+
+
+def _write(currency: str) -> Callable[[float], str]:
+    return compact if currency in ("samples", "flops") else partial(tick, currency=currency)
+
+
+def _name_target(axes: Axes, target: float, up: tuple[float, float], is_log: bool) -> None:
+    """The target's value beside its line, on the side that no curve comes from."""
+    share = (target - up[0]) / (up[1] - up[0])
+    if is_log:
+        share = math.log(target / up[0]) / math.log(up[1] / up[0])
+    below = share < 0.5
+    axes.text(
+        *(0.02, share - 0.03 if below else share + 0.03, f"target {power(target)}"),
+        transform=axes.transAxes, va="top" if below else "bottom", color=INK, fontsize=9.5,
+    )  # fmt: skip

@@ -1,0 +1,112 @@
+"""Figures of several panels, laid out in points from the top left, and a list of their lines."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+from matplotlib.axes import Axes
+from matplotlib.axis import Axis
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FixedFormatter, FixedLocator, MaxNLocator, NullLocator
+
+from harness.report.amounts import power
+from harness.report.plots import style
+from harness.report.plots.style import MUTED, WIDTH
+from harness.report.words import shorten
+
+_LINE = 14.0  # points between two names
+_COLUMNS = 3  # of short names
+_SAMPLE = 22.0  # points of a line beside its name
+
+
+class Look(NamedTuple):
+    """A line's name and the number of its colour, marker and dash."""
+
+    name: str
+    look: int
+
+
+def sheet(height: float) -> Figure:
+    """A figure of the report's width, `height` points high."""
+    return Figure(figsize=(WIDTH / 72, height / 72))
+
+
+def place(figure: Figure, left: float, top: float, width: float, height: float) -> Axes:
+    """Axes whose upper left corner is so many points from that of the figure."""
+    whole = figure.get_figheight() * 72
+    box = (left / WIDTH, 1 - (top + height) / whole, width / WIDTH, height / whole)
+    return figure.add_axes(box)
+
+
+def write(
+    axes: Axes, right: float, up: float, text: str, *, color: str = MUTED, **how: object
+) -> None:
+    """Text so many points to the right of the axes' upper left corner and above it."""
+    box, figure = axes.get_position(), axes.figure
+    assert isinstance(figure, Figure)
+    x = right / (box.width * WIDTH)
+    y = 1 + up / (box.height * figure.get_figheight() * 72)
+    axes.text(x, y, text, transform=axes.transAxes, color=color, **how)  # type: ignore[arg-type]
+
+
+def names(figure: Figure, looks: Sequence[Look], top: float) -> None:
+    """The lines' names in columns with a piece of each line, from so many points below the top."""
+    height, columns = figure.get_figheight() * 72, _columns(looks)
+    across = (WIDTH - 14) / columns
+    lines = math.ceil(len(looks) / columns)
+    for number, (name, look) in enumerate(looks):
+        column, line = divmod(number, lines)
+        left, y = 10 + column * across, 1 - (top + line * _LINE) / height
+        start, end = left / WIDTH, (left + _SAMPLE) / WIDTH
+        figure.add_artist(Line2D([start, end], [y, y], **style.of(look) | {"marker": ""}))
+        figure.add_artist(Line2D([(start + end) / 2], [y], **style.of(look)))
+        figure.text(
+            (left + _SAMPLE + 6) / WIDTH,
+            y,
+            shorten(name, 13 if columns == _COLUMNS else 24),
+            color=style.color_of(look),
+            va="center_baseline",
+        )
+
+
+def names_height(looks: Sequence[Look]) -> float:
+    """Points that `names` needs."""
+    return _LINE * math.ceil(len(looks) / _columns(looks))
+
+
+def _columns(looks: Sequence[Look]) -> int:
+    return _COLUMNS if max(len(name) for name, _ in looks) <= 13 else 2
+
+
+def even(ends: Sequence[float], write: Callable[[float], str], most: int = 4) -> dict[float, str]:
+    """Ticks of a linear axis at round values."""
+    low, high = ends
+    values = map(float, MaxNLocator(most, steps=[1, 2, 5, 10]).tick_values(low, high))
+    return {value: write(value) for value in values if low <= value <= high}
+
+
+def linear(axis: Axis, ends: Sequence[float], labels: Mapping[float, str]) -> None:
+    """A linear axis from one end to the other with these ticks and no others."""
+    name = axis.axis_name  # type: ignore[attr-defined]
+    axis.axes.set(**{f"{name}lim": tuple(ends)})
+    axis.set_minor_locator(NullLocator())
+    axis.set_major_locator(FixedLocator(list(labels)))
+    axis.set_major_formatter(FixedFormatter(list(labels.values())))
+
+
+def decades(
+    ends: Sequence[float], write: Callable[[float], str] = power, most: int = 5
+) -> dict[float, str]:
+    """Ticks of a log axis at powers of ten, and at round multiples of each where they are few."""
+    low, high = ends
+    decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    for multiples in ((1, 2, 3, 4, 5, 6, 8), (1, 2, 3, 5), (1, 2, 5), (1,)):
+        ticks = [m * 10.0**decade for decade in decades for m in multiples]
+        ticks = [tick for tick in ticks if low <= tick <= high]
+        if len(ticks) <= most:
+            break
+    # thinned out from the upper end, where a curve begins
+    return {tick: write(tick) for tick in ticks[:: -math.ceil(len(ticks) / most) or None]}

@@ -1,0 +1,174 @@
+"""Seconds to the target against batch size, on both devices."""
+
+from __future__ import annotations
+
+import math
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from harness import batch_size
+from harness.report.amounts import amount, reached, spread
+from harness.report.frame import drawable
+from harness.report.plots import style
+from harness.report.plots.style import PAPER, Part
+from harness.report.plots.ticks import batch_ticks, limits, log_axis, time_ticks
+from harness.report.trials import finals, groups, times
+from harness.report.words import processor, whole
+
+SOURCE = "trials"
+TITLE = "Which batch size is the quickest"
+INTRO = (
+    "Seconds of training to the target against batch size, lower is better, both axes "
+    "logarithmic: the median over the seeds, with whiskers from the least to the most. A whisker "
+    "to the upper edge is a seed that did not get there, an arrow there a batch size of which "
+    "half of the seeds or more did not. Hollow markers and dashes are the CPU. Evaluation is "
+    "left out, tuning too."
+)
+
+_DEVICES = {"cpu": 1, "cuda": 2}  # looks: the same in all figures
+
+
+def parts(table: pd.DataFrame) -> list[Part]:
+    """By workload and optimizer, where two batch sizes or more have times."""
+    rows = finals(table)
+    rows = rows[drawable(rows["batch"])]
+    return [
+        Part(workload, optimizer, group)
+        for (workload, optimizer), group in groups(rows, ["workload", "optimizer"])
+        if any(len(line) > 1 and drawable(line["median"]).any() for line in _lines(group))
+    ]
+
+
+def figure(part: pd.DataFrame) -> Figure | None:
+    """Median seconds with the seeds' range against batch size, both log."""
+    lines = [line for line in _lines(part) if not line.empty]
+    drawn = pd.concat(lines) if lines else pd.DataFrame({"median": []})
+    finite = drawn[drawable(drawn["median"])]
+    if finite.empty:
+        return None
+    names = [processor(line["device"].iloc[0]) for line in lines]
+    fig, axes = style.panel(style.room_for(names))
+    batches = sorted(drawn["batch"])
+    shown = pd.concat([finite["low"], finite["high"], finite["median"]])
+    up = limits([*shown[drawable(shown)]], margin=0.1)
+    log_axis(axes.xaxis, limits(batches), batch_ticks(batches))
+    log_axis(axes.yaxis, up, time_ticks(up))
+    style.axis_titles(axes, "batch size (samples)", "seconds to the target")
+    ends = []
+    for name, line in zip(names, lines, strict=True):
+        there = line[drawable(line["median"])]
+        low = there["low"].clip(lower=up[0])
+        rows = there.assign(low=low, high=there["high"].clip(upper=up[1]))
+        device = line["device"].iloc[0]
+        look, hollow = _DEVICES.get(device, 3), device == "cpu"
+        color = style.line(axes, rows, "median", "low", "high", look, hollow)
+        _arrows(axes, line[line["median"] == math.inf], up[1], color)
+        if len(there):
+            ends.append(style.End(there["batch"].iloc[-1], there["median"].iloc[-1], name, color))
+    style.end_labels(axes, ends)
+    return fig
+
+
+def table(part: pd.DataFrame) -> pd.DataFrame:
+    """One line for each device and batch size."""
+    lines = []
+    for (device, batch), rows in groups(part, ["device", "batch"], sort=True):
+        seconds = times(rows, "seconds")
+        lines.append(
+            {
+                "device": device,
+                "batch": whole(batch),
+                "seconds to the target [least, most]": spread(seconds, "seconds")
+                if seconds
+                else "not known",
+                "seconds a step": amount(_step_seconds(rows), "seconds")
+                if _step_seconds(rows)
+                else "not known",
+                "learning rate": f"{rows['learning_rate'].iloc[0]:.3g}",
+                "seeds there": reached(seconds) if seconds else "not known",
+            }
+        )
+    return pd.DataFrame(lines)
+
+
+def caption(part: pd.DataFrame) -> str:
+    """The quickest batch size on each device, measured and as the fit of the steps has it."""
+    sentences = []
+    for line in _lines(part):
+        if line.empty:
+            continue
+        device = line["device"].iloc[0]
+        best = line.sort_values("median", kind="stable").iloc[0]
+        n = " or ".join(map(str, sorted(set(line["n"]))))
+        words = f"{processor(device)}, {n} seeds: "
+        if best["median"] < math.inf:
+            words += f"batch {whole(best['batch'])} is the quickest with "
+            words += f"{amount(best['median'], 'seconds')}"
+        else:
+            words += "no batch size of which half of the seeds got there"
+        sentences.append(words + _predicted(part[part["device"] == device]) + ".")
+        short = line[line["reached"] < line["n"]]
+        if len(short):
+            which = ", ".join(
+                f"batch {whole(batch)} ({k} of {n})"
+                for batch, k, n in short[["batch", "reached", "n"]].itertuples(index=False)
+            )
+            sentences.append(f"Not every seed got there: {which}.")
+    if part["device"].nunique() == 1:
+        sentences.append(f"Only the {processor(part['device'].iloc[0])} was trained on.")
+    return " ".join(sentences)
+
+
+def absent(table: pd.DataFrame) -> str:
+    """Why there is no figure; "" if there is one."""
+    if parts(table):
+        return ""
+    return "No workload was trained to its target at several batch sizes with one optimizer."
+
+
+def _lines(part: pd.DataFrame) -> list[pd.DataFrame]:
+    """Of each device: batch, median, low, high, reached and n, rising in batch size."""
+    found = []
+    for device, rows in groups(part, "device"):
+        known = [
+            {"device": device, "batch": batch} | seconds._asdict()
+            for batch, group in groups(rows, "batch", sort=True)
+            if (seconds := times(group, "seconds")) and seconds.median > 0
+        ]
+        columns = ["device", "batch", "median", "least", "most", "reached", "n"]
+        line = pd.DataFrame(known, columns=columns)
+        found.append(line.rename(columns={"least": "low", "most": "high"}))
+    return found
+
+
+def _step_seconds(rows: pd.DataFrame) -> float:
+    """What a step takes, the median over the trials; 0 where it is not known."""
+    known = rows[(rows["steps_spent"] > 0) & drawable(rows["seconds_spent"])]
+    seconds = known["seconds_spent"] / known["steps_spent"]
+    return float(seconds.median()) if len(seconds) else 0.0
+
+
+def _predicted(rows: pd.DataFrame) -> str:
+    """S(B) of the fit times the trials' own seconds a step: where the least of it lies."""
+    known = list(groups(rows[rows["steps_to_target"] > 0], "batch", sort=True))
+    seconds = {int(batch): _step_seconds(group) for batch, group in known}
+    try:
+        fitted = batch_size.fit({int(b): list(group["steps_to_target"]) for b, group in known})
+        best = batch_size.quickest(fitted, {b: s for b, s in seconds.items() if s > 0})
+    except ValueError:  # too few batch sizes: the plot of the fit says so
+        return ""
+    ends = [whole(end) for end in best.batch]
+    return (
+        f"; the fit of the steps times the seconds a step predicts batch {ends[0]} "
+        f"[{ends[1]}, {ends[2]}] with {amount(best.seconds.value, 'seconds')}"
+    )
+
+
+def _arrows(axes: Axes, rows: pd.DataFrame, top: float, color: str) -> None:
+    """Batch sizes of which half of the seeds or more did not get there, at the upper edge."""
+    axes.plot(
+        *(rows["batch"], [top] * len(rows)), color=color, marker="^", markersize=8,
+        markerfacecolor=PAPER, linestyle="none", clip_on=False,
+    )  # fmt: skip
