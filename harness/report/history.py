@@ -1,0 +1,56 @@
+"""Several runs of one machine as one table: how each case's time changed from run to run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import pandas as pd
+
+from harness.record import AA, CHECK, CONVERGENCE, Row
+from harness.report.frame import frame, measured
+from harness.report.words import plain
+
+_APART = (AA, CHECK, CONVERGENCE)
+_KEPT = [
+    *("id", "kind", "subject", "case", "direction", "dtype", "provider", "device", "mode"),
+    *("started_at", "median_s", "low", "high", "n", "trust"),
+]
+
+
+def history(runs: Iterable[tuple[str, Sequence[Row]]]) -> pd.DataFrame:
+    """One line for each row that was measured in each run, the runs in the order of their time.
+
+    Args:
+        runs: (name, rows) of runs of one machine, in any order, each name once.
+
+    Returns:
+        what identifies a row, its median and the ends of its interval in seconds, and
+            run, number: the run's name, and its place in time from 1;
+            value, value_low, value_high: the speedup over the first run that has the row, 1 for
+                that run itself; above 1 is faster. The interval is made of both medians' (Zou &
+                Donner 2008, doi 10.1002/sim.3095) and does not know what changed between the runs.
+        Roofs are among them: they tell how the machine itself changed.
+    """
+    tables = [_one(name, rows) for name, rows in runs]
+    if not tables:
+        tables = [_one("", [])]
+    tables.sort(key=lambda table: table["started_at"].min() if len(table) else "")
+    numbered = [table.assign(number=number) for number, table in enumerate(tables, 1)]
+    table = pd.concat(numbered, ignore_index=True)
+    logs = table[["median_s", "low", "high"]].apply(np.log)
+    first = logs.groupby(table["id"], sort=False).transform("first")
+    value = first["median_s"] - logs["median_s"]
+    below = np.hypot(first["median_s"] - first["low"], logs["high"] - logs["median_s"])
+    above = np.hypot(first["high"] - first["median_s"], logs["median_s"] - logs["low"])
+    itself = ~table["id"].duplicated()
+    return table.assign(
+        value=np.exp(value),
+        value_low=np.exp(value - below.where(~itself, 0.0)),
+        value_high=np.exp(value + above.where(~itself, 0.0)),
+    )
+
+
+def _one(name: str, rows: Sequence[Row]) -> pd.DataFrame:
+    table = measured(frame(rows))
+    return table.loc[~table["kind"].isin(_APART), _KEPT].assign(run=plain(name))
