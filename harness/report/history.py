@@ -40,14 +40,15 @@ def history(runs: Iterable[tuple[str, Sequence[Row]]]) -> pd.DataFrame:
     table = pd.concat(numbered, ignore_index=True)
     logs = table[["median_s", "low", "high"]].apply(np.log)
     first = logs.groupby(table["id"], sort=False).transform("first")
-    value = first["median_s"] - logs["median_s"]
-    below = np.hypot(first["median_s"] - first["low"], logs["high"] - logs["median_s"])
-    above = np.hypot(first["high"] - first["median_s"], logs["median_s"] - logs["low"])
-    itself = ~table["id"].duplicated()
+    below, above = logs["median_s"] - logs["low"], logs["high"] - logs["median_s"]
+    first_below = first["median_s"] - first["low"]
+    first_above = first["high"] - first["median_s"]
+    value = np.exp(first["median_s"] - logs["median_s"])
+    later = table["id"].duplicated()  # the first run itself is 1 for certain
     return table.assign(
-        value=np.exp(value),
-        value_low=np.exp(value - below.where(~itself, 0.0)),
-        value_high=np.exp(value + above.where(~itself, 0.0)),
+        value=value,
+        value_low=value / np.exp(np.hypot(first_below, above) * later),
+        value_high=value * np.exp(np.hypot(first_above, below) * later),
     )
 
 
