@@ -2,6 +2,9 @@
 
     linear_regression    least squares on diabetes, whose optimum is known in closed form
     mlp_classification   a multilayer perceptron on handwritten digits
+    cnn                  a small convolutional network on digits, and under translation
+    rnn                  tanh RNN, GRU and LSTM on digits, row by row
+    pixelcnn             masked convolutions that draw digits, pixel after pixel
 
     >>> workload = workloads.load("linear_regression")
     >>> model = workload.model(0)  # seed 0
@@ -23,7 +26,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from workloads.spec import Workload
 
-NAMES: tuple[str, ...] = ("linear_regression", "mlp_classification")
+NAMES: tuple[str, ...] = ("linear_regression", "mlp_classification", "cnn", "rnn", "pixelcnn")
 
 
 def load(name: str) -> Workload:
