@@ -60,7 +60,7 @@ def _reduce(dtype: str, weighted: bool) -> Build:
 
 
 def _losses(tile: Config, dtype: str, options: bool, biased: bool, ragged: bool) -> Build:
-    return _by_row(_losses_kernel, {"loss_ptr": "*fp32"}, {}, tile, dtype, options, biased, ragged)
+    return by_row(_losses_kernel, {"loss_ptr": "*fp32"}, {}, tile, dtype, options, biased, ragged)
 
 
 def _gradients(
@@ -69,11 +69,11 @@ def _gradients(
     pointer = POINTERS[dtype]
     pointers = {"grad_ptr": pointer, "denominator_ptr": "*fp32", "out_ptr": pointer}
     constants: dict[str, object] = {"UPSTREAM": upstream, "stride_grad": int(upstream == "rows")}
-    build = _by_row(_gradients_kernel, pointers, constants, tile, dtype, options, biased, ragged)
+    build = by_row(_gradients_kernel, pointers, constants, tile, dtype, options, biased, ragged)
     return replace(build, configuration=f"{build.configuration} {upstream}")
 
 
-def _by_row(
+def by_row(
     kernel: object,
     pointers: dict[str, str],
     constants: dict[str, object],
@@ -83,7 +83,7 @@ def _by_row(
     biased: bool,
     ragged: bool,
 ) -> Build:
-    """A build of either row kernel; ragged: its rows do not start on 16 bytes."""
+    """A build of a row kernel; ragged: its rows do not start on 16 bytes."""
     pointer = POINTERS[dtype]
     pointers = {
         **pointers,

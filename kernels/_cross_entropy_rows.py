@@ -30,15 +30,14 @@ from kernels._cross_entropy_loss import Loss
 
 
 @triton.jit
-def _losses_kernel(
-    input_ptr, target_ptr, weight_ptr, bias_ptr, loss_ptr, statistics_ptr,
+def _losses(
+    input_ptr, target_ptr, weight_ptr, bias_ptr, loss_ptr, row,
     rows, classes, stride_row, stride_class, ignore_index, keep, share,
     WEIGHTED: tl.constexpr, SMOOTHED: tl.constexpr, BIASED: tl.constexpr,
-    BLOCK_R: tl.constexpr, BLOCK_C: tl.constexpr,
+    BLOCK_R: tl.constexpr, BLOCK_C: tl.constexpr, EVICT: tl.constexpr,
 ):  # fmt: skip
-    """One program: the losses and statistics of BLOCK_R rows, along all classes."""
+    """Writes the losses of rows `row`, [BLOCK_R] int64, and returns their statistics."""
     LOG2_E: tl.constexpr = 1.4426950408889634
-    row = tl.program_id(0).to(tl.int64) * BLOCK_R + tl.arange(0, BLOCK_R)  # [BLOCK_R]
     in_rows = row < rows
     target = tl.load(target_ptr + row, mask=in_rows, other=ignore_index)  # [BLOCK_R]
     counted = target != ignore_index
@@ -55,7 +54,7 @@ def _losses_kernel(
         in_columns = column < classes
         mask = in_rows[:, None] & in_columns[None, :]  # [BLOCK_R, BLOCK_C]
         x_ptrs = row_ptrs[:, None] + column[None, :] * stride_class
-        x = tl.load(x_ptrs, mask=mask, other=float("-inf")).to(tl.float32)
+        x = tl.load(x_ptrs, mask=mask, other=float("-inf"), eviction_policy=EVICT).to(tl.float32)
         if BIASED:
             bias = tl.load(bias_ptr + column, mask=in_columns, other=0.0)
             x += bias.to(tl.float32)[None, :]
@@ -89,6 +88,24 @@ def _losses_kernel(
     loss = tl.where(inside, loss, outside)
     mass = tl.where(inside, mass, outside)
     tl.store(loss_ptr + row, loss.to(loss_ptr.dtype.element_ty), mask=in_rows)
+    return maximum, total, mass
+
+
+@triton.jit
+def _losses_kernel(
+    input_ptr, target_ptr, weight_ptr, bias_ptr, loss_ptr, statistics_ptr,
+    rows, classes, stride_row, stride_class, ignore_index, keep, share,
+    WEIGHTED: tl.constexpr, SMOOTHED: tl.constexpr, BIASED: tl.constexpr,
+    BLOCK_R: tl.constexpr, BLOCK_C: tl.constexpr,
+):  # fmt: skip
+    """One program: the losses and statistics of BLOCK_R rows, along all classes."""
+    row = tl.program_id(0).to(tl.int64) * BLOCK_R + tl.arange(0, BLOCK_R)  # [BLOCK_R]
+    maximum, total, mass = _losses(
+        input_ptr, target_ptr, weight_ptr, bias_ptr, loss_ptr, row,
+        rows, classes, stride_row, stride_class, ignore_index, keep, share,
+        WEIGHTED, SMOOTHED, BIASED, BLOCK_R, BLOCK_C, "",
+    )  # fmt: skip
+    in_rows = row < rows
     tl.store(statistics_ptr + row * 3, maximum, mask=in_rows)
     tl.store(statistics_ptr + row * 3 + 1, total, mask=in_rows)
     tl.store(statistics_ptr + row * 3 + 2, mass, mask=in_rows)
@@ -126,37 +143,23 @@ def _reduce_kernel(
 
 
 @triton.jit
-def _gradients_kernel(
-    input_ptr, target_ptr, weight_ptr, bias_ptr, statistics_ptr, grad_ptr, denominator_ptr, out_ptr,
-    rows, classes, stride_row, stride_class, stride_grad, ignore_index, keep, share,
-    UPSTREAM: tl.constexpr, WEIGHTED: tl.constexpr, SMOOTHED: tl.constexpr,
-    BIASED: tl.constexpr, BLOCK_R: tl.constexpr, BLOCK_C: tl.constexpr,
+def _gradients(
+    input_ptr, weight_ptr, bias_ptr, out_ptr, row, column, target, grad, maximum, total, mass,
+    rows, classes, stride_row, stride_class, ignore_index, keep, share,
+    WEIGHTED: tl.constexpr, SMOOTHED: tl.constexpr, BIASED: tl.constexpr,
+    BLOCK_R: tl.constexpr, EVICT: tl.constexpr,
 ):  # fmt: skip
-    """One program: one [BLOCK_R, BLOCK_C] tile of the gradient; out may be the input itself."""
+    """Writes one tile of the gradient: rows `row` and classes `column`, int64."""
     LOG2_E: tl.constexpr = 1.4426950408889634
-    tiles = (classes - 1) // BLOCK_C + 1
-    tile = tl.program_id(0) % tiles
-    row = (tl.program_id(0) // tiles).to(tl.int64) * BLOCK_R + tl.arange(0, BLOCK_R)  # [BLOCK_R]
-    column = tile.to(tl.int64) * BLOCK_C + tl.arange(0, BLOCK_C)  # [BLOCK_C]
     in_rows = row < rows
     in_columns = column < classes
-    target = tl.load(target_ptr + row, mask=in_rows, other=ignore_index)
     counted = target != ignore_index
     inside = counted & (target >= 0) & (target < classes)
-    maximum = tl.load(statistics_ptr + row * 3, mask=in_rows, other=0.0)
-    total = tl.load(statistics_ptr + row * 3 + 1, mask=in_rows, other=1.0)
-    mass = tl.load(statistics_ptr + row * 3 + 2, mask=in_rows, other=0.0)
-    if UPSTREAM == "rows":
-        grad = tl.load(grad_ptr + row * stride_grad, mask=in_rows, other=0.0).to(tl.float32)
-    elif UPSTREAM == "scalar":
-        grad = tl.load(grad_ptr).to(tl.float32) / tl.load(denominator_ptr)
-        grad = tl.full((BLOCK_R,), 1.0, dtype=tl.float32) * grad
-    else:
-        grad = tl.full((BLOCK_R,), 1.0, dtype=tl.float32)
 
     # Ignored rows are not read. [BLOCK_R, BLOCK_C] from here.
     x_ptrs = input_ptr + row[:, None] * stride_row + column[None, :] * stride_class
-    x = tl.load(x_ptrs, mask=counted[:, None] & in_columns[None, :], other=0.0).to(tl.float32)
+    mask = counted[:, None] & in_columns[None, :]
+    x = tl.load(x_ptrs, mask=mask, other=0.0, eviction_policy=EVICT).to(tl.float32)
     if BIASED:
         x += tl.load(bias_ptr + column, mask=in_columns, other=0.0).to(tl.float32)[None, :]
     w = tl.full((BLOCK_R,), 1.0, dtype=tl.float32)
@@ -175,7 +178,39 @@ def _gradients_kernel(
     out = tl.where(counted[:, None], out, (total * 0.0)[:, None])
     out_ptrs = out_ptr + row[:, None] * classes + column[None, :]
     mask = in_rows[:, None] & in_columns[None, :]
-    tl.store(out_ptrs, out.to(out_ptr.dtype.element_ty), mask=mask)
+    tl.store(out_ptrs, out.to(out_ptr.dtype.element_ty), mask=mask, eviction_policy=EVICT)
+
+
+@triton.jit
+def _gradients_kernel(
+    input_ptr, target_ptr, weight_ptr, bias_ptr, statistics_ptr, grad_ptr, denominator_ptr, out_ptr,
+    rows, classes, stride_row, stride_class, stride_grad, ignore_index, keep, share,
+    UPSTREAM: tl.constexpr, WEIGHTED: tl.constexpr, SMOOTHED: tl.constexpr,
+    BIASED: tl.constexpr, BLOCK_R: tl.constexpr, BLOCK_C: tl.constexpr,
+):  # fmt: skip
+    """One program: one [BLOCK_R, BLOCK_C] tile of the gradient; out may be the input itself."""
+    tiles = (classes - 1) // BLOCK_C + 1
+    tile = tl.program_id(0) % tiles
+    row = (tl.program_id(0) // tiles).to(tl.int64) * BLOCK_R + tl.arange(0, BLOCK_R)  # [BLOCK_R]
+    column = tile.to(tl.int64) * BLOCK_C + tl.arange(0, BLOCK_C)  # [BLOCK_C]
+    in_rows = row < rows
+    target = tl.load(target_ptr + row, mask=in_rows, other=ignore_index)
+    maximum = tl.load(statistics_ptr + row * 3, mask=in_rows, other=0.0)
+    total = tl.load(statistics_ptr + row * 3 + 1, mask=in_rows, other=1.0)
+    mass = tl.load(statistics_ptr + row * 3 + 2, mask=in_rows, other=0.0)
+    if UPSTREAM == "rows":
+        grad = tl.load(grad_ptr + row * stride_grad, mask=in_rows, other=0.0).to(tl.float32)
+    elif UPSTREAM == "scalar":
+        grad = tl.load(grad_ptr).to(tl.float32) / tl.load(denominator_ptr)
+        grad = tl.full((BLOCK_R,), 1.0, dtype=tl.float32) * grad
+    else:
+        grad = tl.full((BLOCK_R,), 1.0, dtype=tl.float32)
+    _gradients(
+        input_ptr, weight_ptr, bias_ptr, out_ptr, row, column, target,
+        grad, maximum, total, mass,
+        rows, classes, stride_row, stride_class, ignore_index, keep, share,
+        WEIGHTED, SMOOTHED, BIASED, BLOCK_R, "",
+    )  # fmt: skip
 
 
 class Config(NamedTuple):
@@ -234,7 +269,12 @@ def losses(input: Tensor, loss: Loss, out: Tensor, statistics: Tensor) -> None:
 
 
 def reduce(
-    losses: Tensor, loss: Loss, classes: int, mean: bool, out: Tensor, denominator: Tensor
+    losses: Tensor,
+    loss: Loss,
+    classes: int,
+    mean: bool,
+    out: Tensor,
+    denominator: Tensor,
 ) -> None:
     """Writes the sum or mean of the losses into out [] and what divided it into denominator [1].
 

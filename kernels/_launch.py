@@ -126,6 +126,19 @@ def refuse_vmap(function: str, *operators: torch.library.CustomOpDef) -> None:
         operator.register_vmap(raise_vmap)
 
 
+def asked_once(grad: Tensor) -> bool:
+    """Whether backward can give the gradients it kept away, since autograd will free them.
+
+    Not from a graph that is retained or differentiated, nor in a trace or while a CUDA graph is
+    captured, which may be replayed without its forward pass.
+    """
+    if torch.is_grad_enabled() or type(grad) is not Tensor:
+        return False
+    if grad.is_cuda and torch.cuda.is_current_stream_capturing():
+        return False
+    return not torch._C._autograd._get_current_graph_task_keep_graph()
+
+
 def device_of(operand: Tensor) -> AbstractContextManager[Any]:
     """Makes the operand's device the current one: Triton launches on that."""
     return torch.cuda.device(operand.device) if operand.is_cuda else nullcontext()

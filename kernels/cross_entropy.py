@@ -11,8 +11,8 @@ Versions, in order of cleverness; none timed on a GPU yet:
 1. Several short rows, or a block of one long row, to a program; backward by tiles over rows and
    classes. This file.
 2. Forward and gradient in one pass over a persistent grid of one program a multiprocessor, a row
-   still in L2 when it is read again. Not written: the gradient would be made before the upstream
-   gradient is known, and scaled afterwards.
+   still in L2 when it is read again: kernels/_cross_entropy_ahead.py, which says what that is
+   predicted to buy and where it must lose. The provider "triton ahead", for the plain mean alone.
 
 Where it should lose: few long rows leave multiprocessors idle in the forward pass, as a row is one
 program's; rows that do not start on 16 bytes (50257 classes) are read narrowly; logits whose
@@ -29,7 +29,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from kernels import _cross_entropy_builds, _launch
+from kernels import _cross_entropy_ahead, _cross_entropy_builds, _launch
 from kernels import _cross_entropy_rows as by_row
 from kernels._cross_entropy_loss import Loss, check_loss
 from kernels.spec import (
@@ -335,6 +335,7 @@ def _liger() -> Callable[..., Tensor]:
 PROVIDERS: dict[str, Callable[[], Callable[..., Tensor]]] = {
     "torch": lambda: F.cross_entropy,
     "triton": lambda: cross_entropy,
+    "triton ahead": lambda: _cross_entropy_ahead.mean_loss,
     "torch.compile": lambda: torch.compile(F.cross_entropy, dynamic=False),
     "torch.compile max-autotune": lambda: torch.compile(
         F.cross_entropy, dynamic=False, mode="max-autotune-no-cudagraphs"
@@ -345,7 +346,8 @@ PROVIDERS: dict[str, Callable[[], Callable[..., Tensor]]] = {
 
 def builds(architecture: str) -> list[Build]:
     """The same on every architecture: plain loads, no matrix instructions."""
-    return [*_cross_entropy_builds.builds(("scalar", "rows"))]
+    rows = _cross_entropy_builds.builds(("scalar", "rows"))
+    return [*rows, *_cross_entropy_ahead.builds()]
 
 
 OPERATION = Operation(

@@ -320,19 +320,6 @@ def _save(ctx: Any, inputs: tuple[Any, ...], output: list[Tensor]) -> None:
         ctx.save_for_backward(denominator, *gradients, *operands)
 
 
-def _asked_once(grad: Tensor) -> bool:
-    """Whether backward can give the kept gradients away, since autograd will free them.
-
-    Not from a graph that is retained or differentiated, nor in a trace or while a CUDA graph is
-    captured, which may be replayed without its forward pass.
-    """
-    if torch.is_grad_enabled() or type(grad) is not Tensor:
-        return False
-    if grad.is_cuda and torch.cuda.is_current_stream_capturing():
-        return False
-    return not torch._C._autograd._get_current_graph_task_keep_graph()
-
-
 def _differentiate(ctx: Any, grads: list[Tensor | None]) -> tuple[Tensor | None, ...]:
     grad = grads[0]
     if grad is None:  # what follows the loss has no gradient either
@@ -344,7 +331,7 @@ def _differentiate(ctx: Any, grads: list[Tensor | None]) -> tuple[Tensor | None,
     else:
         denominator, *saved = ctx.saved_tensors
         kept, operands = saved[: len(saved) // 2], saved[len(saved) // 2 :]
-        if _asked_once(grad):
+        if _launch.asked_once(grad):
             _backward_in_place(grad, denominator, kept)
             made = iter(kept)
         else:

@@ -20,13 +20,13 @@ _ADD_PRODUCT = ("linear_cross_entropy", _ADDED, "_add_product_kernel")
 _ADD_PERSISTENT = ("linear_cross_entropy", _ADDED, "_add_persistent_kernel")
 _ADD_HALF = ("linear_cross_entropy", _ADDED, "_add_half")
 _BY_CHUNK = ("linear_cross_entropy", _CHUNKS, "by_chunk")
-_ASKED_ONCE = ("cross_entropy", "kernels.linear_cross_entropy", "_asked_once")
+_ASKED_ONCE = ("cross_entropy", "kernels._launch", "asked_once")
 _ADD_COLUMNS = ("linear_cross_entropy", _CHUNKS, "_add_columns_kernel")
 _SCALE = ("linear_cross_entropy", _CHUNKS, "_scale_kernel")
 _ROWS = "kernels._cross_entropy_rows"
-_LOSSES = ("cross_entropy", _ROWS, "_losses_kernel")
+_LOSSES = ("cross_entropy", _ROWS, "_losses")
 _REDUCE = ("cross_entropy", _ROWS, "_reduce_kernel")
-_GRADIENTS = ("cross_entropy", _ROWS, "_gradients_kernel")
+_GRADIENTS = ("cross_entropy", _ROWS, "_gradients")
 
 # Nothing changed: the tests must pass, or "caught" would mean nothing.
 CONTROLS = tuple(
@@ -88,8 +88,8 @@ MUTANTS = (
     Mutant(
         "cross_entropy: the mask along the classes dropped",
         *_LOSSES,
-        'mask=mask, other=float("-inf")',
-        'mask=in_rows[:, None], other=float("-inf")',
+        'mask=mask, other=float("-inf"), eviction_policy',
+        'mask=in_rows[:, None], other=float("-inf"), eviction_policy',
     ),
     Mutant(
         "cross_entropy: the label shifted by one",
@@ -290,6 +290,30 @@ MUTANTS = (
         *_BY_CHUNK,
         "triton.cdiv(rows, length) > FEW",
         "False",
+    ),
+    Mutant(
+        "cross_entropy: the gradient made ahead of every second row",
+        "cross_entropy_ahead",
+        "kernels._cross_entropy_ahead",
+        "_ahead_kernel",
+        "tl.program_id(0), rows, tl.num_programs(0)",
+        "tl.program_id(0), rows, 2 * tl.num_programs(0)",
+    ),
+    Mutant(
+        "cross_entropy: the gradient made ahead without its denominator",
+        "cross_entropy_ahead",
+        "kernels._cross_entropy_ahead",
+        "_ahead_kernel",
+        " / tl.load(denominator_ptr)",
+        "",
+    ),
+    Mutant(
+        "cross_entropy: the gradient made ahead not multiplied by the upstream gradient",
+        "cross_entropy_ahead",
+        "kernels._cross_entropy_ahead",
+        "_multiply_kernel",
+        "tl.where(grad == 1.0, 0, blocks)",
+        "0",
     ),
     Mutant(
         "linear_cross_entropy: gradients kept for later given away",
