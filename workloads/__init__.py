@@ -1,10 +1,17 @@
 """What is trained: one PyTorch workload for each model type of the course.
 
+    neuron               w.x + b and an activation, on breast cancer data
     linear_regression    least squares on diabetes, whose optimum is known in closed form
+    mlp_regression       a multilayer perceptron on noisy values, with outliers and without
     mlp_classification   a multilayer perceptron on handwritten digits
     cnn                  a small convolutional network on digits, and under translation
     rnn                  tanh RNN, GRU and LSTM on digits, row by row
+    char_rnn             a recurrent network that predicts and writes text, character by character
+    word2vec             skip-gram word vectors that answer analogies
     pixelcnn             masked convolutions that draw digits, pixel after pixel
+    cartpole             an agent that learns to balance a pole: PPO and REINFORCE
+    deep_mlp             depth, skip connections, norms, initialisations and conditioning
+    transformer_char     a small causal transformer on the texts of char_rnn
 
     >>> workload = workloads.load("linear_regression")
     >>> model = workload.model(0)  # seed 0
@@ -26,7 +33,20 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from workloads.spec import Workload
 
-NAMES: tuple[str, ...] = ("linear_regression", "mlp_classification", "cnn", "rnn", "pixelcnn")
+NAMES: tuple[str, ...] = (
+    "neuron",
+    "linear_regression",
+    "mlp_regression",
+    "mlp_classification",
+    "cnn",
+    "rnn",
+    "char_rnn",
+    "word2vec",
+    "pixelcnn",
+    "cartpole",
+    "deep_mlp",
+    "transformer_char",
+)
 
 
 def load(name: str) -> Workload:

@@ -1,6 +1,7 @@
 """The CNN against an MLP of its size, where digits are moved by a pixel."""
 
 import dataclasses
+import struct
 from itertools import islice
 
 import pytest
@@ -90,6 +91,62 @@ def test_other_sizes_have_their_own_flops(height, width):
         loss.backward()
     assert forward.get_total_flops() == 3 * workload.flops.forward
     assert backward.get_total_flops() == 3 * workload.flops.backward
+
+
+def idx_files(folder, images, labels):
+    """Two IDX files, of uint8 [n, rows, columns] and [n]."""
+    paths = []
+    for name, tensor in (("images", images), ("labels", labels)):
+        header = bytes([0, 0, 8, tensor.dim()]) + struct.pack(f">{tensor.dim()}I", *tensor.shape)
+        (folder / name).write_bytes(header + tensor.numpy().tobytes())
+        paths.append(folder / name)
+    return paths
+
+
+def test_the_users_own_images_of_another_size_are_learned(tmp_path):
+    # a bar at the top, at the left, or across the middle of 9 x 6 pixels, with noise
+    labels = torch.arange(60) % 3
+    images = torch.randint(60, (60, 9, 6), generator=torch.Generator().manual_seed(0))
+    images[labels == 0, 0] += 190
+    images[labels == 1, :, 0] += 190
+    images[labels == 2, 4] += 190
+    workload = cnn.from_files(*idx_files(tmp_path, images.byte(), labels.byte()))
+    train, validation = workload.data()
+    assert (len(train), len(validation)) == (48, 12)
+    assert workload.name == "cnn/files"
+    model = workload.model(0)
+    with FlopCounterMode(display=False) as forward:
+        logits = model(train.x)
+    assert logits.shape == (48, 3)
+    assert forward.get_total_flops() == 48 * workload.flops.forward
+    step = optimizers.make(workload.optimizer, model, workload.loss, workload.learning_rate)
+    for batch in islice(data.batches(train, workload.batch_size, 0), 40):
+        step(batch)
+    assert workload.metric(model, validation) < 0.1
+    moved = workload.shifted()
+    assert len(moved) == 4 * len(validation)
+    down = moved.x[12:24].reshape(12, 9, 6)
+    assert torch.equal(down[:, 1:], validation.x.reshape(12, 9, 6)[:, :-1])
+    assert (down[:, 0] == 0).all()
+
+
+def test_a_batch_is_no_larger_than_the_users_own_images(tmp_path):
+    images, labels = torch.zeros(5, 4, 4).byte(), torch.arange(5).byte()
+    workload = cnn.from_files(*idx_files(tmp_path, images, labels))
+    assert workload.batch_size == len(workload.data().train) == 4
+    assert workload.max_steps == 30
+
+
+@pytest.mark.parametrize("rows, columns", [(3, 8), (8, 3)])
+def test_images_too_small_to_pool_twice_are_refused(tmp_path, rows, columns):
+    images, labels = idx_files(
+        tmp_path, torch.zeros(5, rows, columns).byte(), torch.arange(5).byte()
+    )
+    with pytest.raises(ValueError) as caught:
+        cnn.from_files(images, labels)
+    assert str(caught.value) == (
+        f"{images}: images of {rows} x {columns} pixels; the CNN needs 4 x 4, as it pools twice"
+    )
 
 
 @pytest.mark.parametrize("name", ["cnn", "cnn/mlp"])

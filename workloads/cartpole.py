@@ -1,0 +1,323 @@
+"""An agent that learns to balance a pole on a cart (workloads.pole) from the games it plays.
+
+One network answers a state with the odds of its two actions and with a value: the return that it
+expects from there. 64 carts at once are played for 32 steps, the actions drawn from the odds; then
+the network is trained on these 2048 transitions, which are thrown away.
+
+WORKLOAD is proximal policy optimisation, PPO (Schulman et al. 2017, arXiv 1707.06347): four epochs
+over each rollout, with a loss that gains nothing from moving the probability of an action further
+than a fifth. Advantages are generalised estimates (Schulman et al. 2015, arXiv 1506.02438). Variant
+"cartpole/reinforce" is REINFORCE with a learned baseline (Williams 1992): one step for each
+rollout, up the gradient of log-probability times the return that followed, less the value.
+
+The target is the mean return of 256 games played greedily, from the same 256 states for every
+model: 475 of 500 is Gymnasium's own mark for "solved". PPO takes about 15 rollouts, 31 thousand
+steps of a cart and 450 of the optimizer. REINFORCE takes about 15 rollouts too, of fewer carts for
+longer, and so 15 steps of the optimizer.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, nn
+
+from workloads import data as datasets
+from workloads import optimizers, pole
+from workloads.spec import Batch, Data, Flops, Target, Workload
+
+WIDTHS = (4, 64, 64, pole.ACTIONS + 1)
+GAMES = 256  # in validation
+DISCOUNT = 0.99
+CLIP = 0.2
+VALUE, ENTROPY = 0.5, 0.01  # weights in the loss
+
+# A step's reward in training: a pole that never falls has a value of 1, and the error of the value
+# does not drown the gradient of the policy in the layers that they share.
+REWARD = 1 - DISCOUNT
+
+LEARNING_RATE = 3e-3
+BATCH_SIZE = 256
+MAX_STEPS = 50 * 32  # 50 rollouts of 2048 transitions, four times over
+
+
+@dataclass(frozen=True)
+class Method:
+    """How much is played, and what is made of it.
+
+    Attributes:
+        carts: played at once.
+        steps: of each cart in a rollout.
+        epochs: of training on a rollout.
+        trace: lambda of the generalised advantage; with 1 it is the return that followed, less
+            the value. Where a rollout ends in the middle of a game, the value there stands for
+            the rest.
+    """
+
+    carts: int
+    steps: int
+    epochs: int
+    trace: float
+
+
+PPO = Method(carts=64, steps=32, epochs=4, trace=0.95)
+# as many transitions, but with fewer returns cut short: with 32 steps it takes twice the rollouts
+REINFORCE = Method(carts=8, steps=256, epochs=1, trace=1.0)
+
+
+def model(seed: int) -> nn.Sequential:
+    """Three linear layers with tanh between, states [n, 4] -> [n, 3]: two logits and the value."""
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)  # torch.manual_seed would reseed the GPUs too
+        inputs, first, second, outputs = WIDTHS
+        return nn.Sequential(
+            nn.Linear(inputs, first),
+            nn.Tanh(),
+            nn.Linear(first, second),
+            nn.Tanh(),
+            nn.Linear(second, outputs),
+        )
+
+
+def loss(model: nn.Module, batch: Batch) -> Tensor:
+    """PPO's loss: clipped surrogate, squared error of the value and entropy bonus; scalar.
+
+    Args:
+        model: states [n, 4] -> [n, 3].
+        batch: x states [n, 4]; y [n, 4]: the action taken, the logarithm of its probability at
+            that time, its advantage, and the return that the value is to be.
+    """
+    log_probability, rest = _log_probability_and_rest(model, batch)
+    _, before, advantage, _ = batch.y.unbind(1)
+    ratio = (log_probability - before).exp()
+    gain = torch.minimum(ratio * advantage, ratio.clamp(1 - CLIP, 1 + CLIP) * advantage)
+    return (rest - gain).mean()
+
+
+def reinforce_loss(model: nn.Module, batch: Batch) -> Tensor:
+    """REINFORCE's loss, whose gradient is that of the expected return; scalar.
+
+    Args:
+        model, batch: as of `loss`; the probability at the time of acting is not looked at.
+    """
+    log_probability, rest = _log_probability_and_rest(model, batch)
+    return (rest - log_probability * batch.y[:, 2]).mean()
+
+
+def _log_probability_and_rest(model: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
+    """Of the actions taken, and the losses of value and entropy; both [n]."""
+    out = model(batch.x)  # [n, 3]
+    logs = out[:, :2].log_softmax(1)
+    taken = logs.gather(1, batch.y[:, :1].long()).squeeze(1)
+    error = (out[:, 2] - batch.y[:, 3]).square()
+    negative_entropy = (logs.exp() * logs).sum(1)
+    return taken, VALUE * error + ENTROPY * negative_entropy
+
+
+@torch.no_grad()
+def metric(model: nn.Module, batch: Batch) -> Tensor:
+    """Mean return of the games that start in `batch.x` and are played greedily; scalar.
+
+    It asks at each step whether a game is still on, and so waits for the device.
+    """
+    state, playing = batch.x, torch.ones_like(batch.x[:, 0], dtype=torch.bool)
+    returns = torch.zeros_like(batch.x[:, 0])
+    for _ in range(pole.LIMIT):
+        returns += playing
+        state = pole.step(state, _greedy(model, state))
+        playing = playing & ~pole.over(state)
+        if not playing.any():
+            break
+    return returns.mean()
+
+
+def _greedy(model: nn.Module, state: Tensor) -> Tensor:
+    return model(state)[:, :2].argmax(1)
+
+
+@torch.no_grad()
+def play(
+    policy: Callable[[Tensor], Tensor],
+    state: Tensor,
+    age: Tensor,
+    method: Method,
+    generator: torch.Generator,
+) -> tuple[Tensor, Tensor, Batch]:
+    """A rollout: every cart for `method.steps` steps, games that end followed by new ones.
+
+    A game that is broken off at 500 steps is not lost: its return goes on with the value of the
+    state that it was left in (Pardo et al. 2018, arXiv 1712.00378).
+
+    Args:
+        policy: states [n, 4] -> [n, 3], as a model.
+        state: of the carts [n, 4], and `age`, the steps of their games so far, int64 [n].
+        method: how much to play and how to estimate advantages.
+        generator: of actions and new games, on the device of `state`.
+
+    Returns:
+        state and age after the rollout, and its transitions as of `loss`, [steps * n] of them,
+        with advantages of mean 0 and standard deviation 1.
+    """
+    seen = []
+    for _ in range(method.steps):
+        out = policy(state)
+        logs = out[:, :2].log_softmax(1)
+        dice = torch.rand(len(state), generator=generator, device=state.device)
+        action = (dice >= logs[:, 0].exp()).long()
+        after = pole.step(state, action)
+        lost = pole.over(after)
+        ended = lost | (age + 1 >= pole.LIMIT)
+        log_probability = logs.gather(1, action.unsqueeze(1)).squeeze(1)
+        seen.append((state, action, log_probability, out[:, 2], after, lost, ended))
+        new = pole.start(len(state), generator, state.dtype)
+        state = torch.where(ended.unsqueeze(1), new, after)
+        age = torch.where(ended, 0, age + 1)
+    states, actions, logs, values, afters, losts, endeds = map(
+        torch.stack, zip(*seen, strict=True)
+    )  # each [steps, n, ...]
+
+    values_after = policy(afters.flatten(0, 1))[:, 2].unflatten(0, losts.shape)
+    surprise = REWARD + DISCOUNT * values_after * ~losts - values
+    advantage, backwards = torch.zeros_like(surprise[0]), []
+    for t in reversed(range(method.steps)):
+        advantage = surprise[t] + DISCOUNT * method.trace * advantage * ~endeds[t]
+        backwards.append(advantage)
+    advantages = torch.stack(backwards[::-1])
+    scaled = (advantages - advantages.mean()) / advantages.std()
+    y = torch.stack([actions.to(states.dtype), logs, scaled, advantages + values], dim=2)
+    return state, age, Batch(states.flatten(0, 1), y.flatten(0, 1))
+
+
+def batches(
+    model: nn.Module, train: Batch, size: int, seed: int, method: Method = PPO
+) -> Iterator[Batch]:
+    """Mini-batches without end, played by the model as it is when a rollout starts.
+
+    Each rollout is shuffled for each of its epochs, and what does not fill a last batch is
+    dropped. A batch larger than a rollout is made by playing more carts.
+
+    Args:
+        model: who plays; also what is being trained.
+        train: whose device and dtype to play in; its samples are not looked at.
+        size: samples in a batch.
+        seed: of games, actions and shuffling; on each device a sequence of its own.
+        method: how much to play, and how often to go over it.
+    """
+    device = train.x.device
+    generator = torch.Generator(device).manual_seed(seed)
+    carts = max(method.carts, math.ceil(size / method.steps))
+    state = pole.start(carts, generator, train.x.dtype)
+    age = torch.zeros(carts, dtype=torch.int64, device=device)
+    while True:
+        state, age, played = play(model, state, age, method, generator)
+        epochs = [
+            torch.randperm(len(played), generator=generator, device=device)
+            for _ in range(method.epochs)
+        ]
+        for index in torch.cat(epochs).split(size):
+            if len(index) == size:
+                yield Batch(played.x[index], played.y[index])
+
+
+@functools.cache
+def data() -> Data:
+    """2048 transitions of an agent that acts at random; 256 states to start validation from.
+
+    The agent trains on games of its own, not on these (`batches`). They are what a step is timed
+    on, as they are the same for every model.
+    """
+
+    def at_random(state: Tensor) -> Tensor:
+        return torch.zeros_like(state[:, :3])
+
+    generator = torch.Generator().manual_seed(0)
+    start = pole.start(PPO.carts, generator)
+    *_, train = play(at_random, start, torch.zeros(PPO.carts, dtype=torch.int64), PPO, generator)
+    games = pole.start(GAMES, generator)
+    return Data(train, Batch(games, torch.zeros(GAMES, 4)))
+
+
+def lengths(workload: Workload, seed: int, steps: int, every: int) -> list[float]:
+    """How long the greedy games of validation last, on average, in the course of training.
+
+    Args:
+        workload: WORKLOAD or a variant.
+        seed: of the model and of the games that it learns from.
+        steps: of the optimizer.
+        every: so many steps.
+
+    Returns:
+        in steps of a cart: before training, and after `every` steps, twice as many, and so on.
+    """
+    model = workload.model(seed)
+    step = optimizers.make(workload.optimizer, model, workload.loss, workload.learning_rate)
+    train, validation = workload.data()
+    stream = datasets.stream(workload, model, train, workload.batch_size, seed)
+    found = [metric(model, validation).item()]
+    for done, batch in enumerate(itertools.islice(stream, steps), start=1):
+        step(batch)
+        if done % every == 0:
+            found.append(metric(model, validation).item())
+    return found
+
+
+@torch.no_grad()
+def generate(model: nn.Module, seed: int) -> str:
+    """One game played greedily from a seeded start: how long it lasts, and ten pictures of it."""
+    weight = next(model.parameters())
+    first = pole.start(1, torch.Generator().manual_seed(seed)).to(weight.device, weight.dtype)
+    states = [first]
+    while len(states) <= pole.LIMIT and not pole.over(states[-1]):
+        states.append(pole.step(states[-1], _greedy(model, states[-1])))
+    steps = len(states) - 1
+    fate = "balanced to the end" if not pole.over(states[-1]) else "lost"
+    times = sorted({round(i * steps / 9) for i in range(10)})
+    pictures = [f"{t * pole.SECONDS:5.2f} s  {pole.picture(states[t])}" for t in times]
+    return "\n".join([f"{steps} of {pole.LIMIT} steps, {fate}", *pictures])
+
+
+def _flops(method: Method) -> Flops:
+    products = [2 * rows * columns for rows, columns in itertools.pairwise(WIDTHS)]
+    forward = sum(products)
+    return Flops(
+        forward=forward,
+        backward=2 * forward - products[0],  # no gradient for the states
+        # acting, and the value of the state after it; once for all epochs
+        draw=2 * forward // method.epochs,
+    )
+
+
+WORKLOAD = Workload(
+    name="cartpole",
+    data=data,
+    model=model,
+    loss=loss,
+    metric=metric,
+    target=Target("mean greedy return", 475.0, lower_is_better=False),
+    flops=_flops(PPO),
+    optimizer="adam",
+    learning_rate=LEARNING_RATE,
+    batch_size=BATCH_SIZE,
+    max_steps=MAX_STEPS,
+    floor=float(pole.LIMIT),
+    batches=batches,
+    generate=generate,
+)
+
+VARIANTS = (
+    replace(
+        WORKLOAD,
+        name="cartpole/reinforce",
+        loss=reinforce_loss,
+        flops=_flops(REINFORCE),
+        learning_rate=1e-2,
+        batch_size=REINFORCE.carts * REINFORCE.steps,  # whole rollouts: their gradient is exact
+        max_steps=400,  # rollouts
+        batches=functools.partial(batches, method=REINFORCE),
+    ),
+)
