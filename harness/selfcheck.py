@@ -26,7 +26,7 @@ DELAY_S = {"cpu": 2e-3, "cuda": 10e-3}  # a GPU's is launched and waited for in 
 COPY_LEVEL = {"cpu": roofline.CACHE, "cuda": roofline.MEMORY}
 PRODUCT_DTYPE = "bfloat16"
 LIMITS = Limits(
-    half_width=0.005, min_sampled_s=0.1, max_samples=100, max_s=0.4, warmup_s=0.05, max_warmup_s=0.2
+    half_width=0.005, min_sampled_s=0.1, max_samples=100, max_s=0.6, warmup_s=0.05, max_warmup_s=0.2
 )
 
 
