@@ -6,8 +6,12 @@
     mlp_classification   a multilayer perceptron on handwritten digits
     cnn                  a small convolutional network on digits, and under translation
     rnn                  tanh RNN, GRU and LSTM on digits, row by row
+    char_rnn             a recurrent network that predicts and writes text, character by character
+    word2vec             skip-gram word vectors that answer analogies
     pixelcnn             masked convolutions that draw digits, pixel after pixel
+    cartpole             an agent that learns to balance a pole: PPO and REINFORCE
     deep_mlp             depth, skip connections, norms, initialisations and conditioning
+    transformer_char     a small causal transformer on the texts of char_rnn
 
     >>> workload = workloads.load("linear_regression")
     >>> model = workload.model(0)  # seed 0
@@ -36,8 +40,12 @@ NAMES: tuple[str, ...] = (
     "mlp_classification",
     "cnn",
     "rnn",
+    "char_rnn",
+    "word2vec",
     "pixelcnn",
+    "cartpole",
     "deep_mlp",
+    "transformer_char",
 )
 
 
