@@ -44,9 +44,7 @@ def test_a_regression_beyond_the_threshold_is_status_1(runs, capsys):
     assert compare(runs, "old", "new") == 1
     out, err = said(capsys)
     assert err == ""
-    assert re.search(
-        r"^slower +\+\d+\.\d % \[.*\] +\S+ .s -> 1\.2\d* ms +synthetic::a$", out, re.M
-    )
+    assert re.search(r"^slower +\+\d+\.\d % \[.*\] +\S+ .s -> 1\.2\d* ms +synthetic::a$", out, re.M)
     assert out.endswith("1 regression beyond 5 %: 1 same, 1 slower")
     assert "noise floor, cpu warm: 2.0 % or more: a run has no A/A pair" in out
     assert compare(runs, "old", "new", "--threshold=0.5") == 0
