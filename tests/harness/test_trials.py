@@ -176,7 +176,7 @@ def go(results, *more, until=None):
 def table(run):
     """All that a study is made of, but for the seconds."""
     rows, _ = store.read(run)
-    curves, problems = store.read_curves(run)
+    curves, _ = store.read_curves(run)
     assert len({trials.key(c) for c in curves}) == len(curves)
     steps = {
         trials.key(c): [(p.steps, p.samples, p.flops, p.loss, p.metric) for p in c.points]
