@@ -7,6 +7,7 @@ kind "check"; `harness.trust.faults` judges them when they are read.
 
 from __future__ import annotations
 
+import statistics
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -22,6 +23,7 @@ from harness.timing import Limits
 NOTHING, DELAY, COPY, PRODUCT = "nothing", "delay", "copy", "product"
 MODE = {"cpu": "host", "cuda": "warm"}
 DELAY_S = {"cpu": 2e-3, "cuda": 10e-3}  # a GPU's is launched and waited for in some 20 us: 0.2%
+AWAKE_S = 0.3  # after which an idle GPU's clock has risen
 # a CPU's memory takes seconds to be filled and checked, which its roof costs already
 COPY_LEVEL = {"cpu": roofline.CACHE, "cuda": roofline.MEMORY}
 PRODUCT_DTYPE = "bfloat16"
@@ -93,8 +95,10 @@ def _sleep() -> tuple[Callable[[], object], float]:
         torch.cuda.synchronize()
         return time.perf_counter() - start
 
-    guess = 10_000_000
-    seconds(guess)  # the first call loads the kernel, and wakes the clock up
-    cycles = round(guess * DELAY_S["cuda"] / seconds(guess))
-    expected = min(seconds(cycles) for _ in range(20))
+    guess, lasts = 10_000_000, 0.0
+    start = time.perf_counter()
+    while time.perf_counter() - start < AWAKE_S:
+        lasts = seconds(guess)
+    cycles = round(guess * DELAY_S["cuda"] / lasts)
+    expected = statistics.median(seconds(cycles) for _ in range(15))
     return lambda: torch.cuda._sleep(cycles), expected
