@@ -153,8 +153,9 @@ def _report(results: Path, wanted: str) -> int:
         rows, problems = store.read(run)
         environment, more = store.read_environment(run)
         curves, unread = store.read_curves(run)
-        problems += more + unread
-        path = report.write(rows, environment, run / store.REPORT, problems, curves)
+        findings, unfound = store.read_findings(run)
+        problems += more + unread + unfound
+        path = report.write(rows, environment, run / store.REPORT, problems, curves, findings)
     except (store.StoreError, ValueError) as error:
         return _refuse(str(error))
     except OSError as error:

@@ -18,14 +18,16 @@ from markupsafe import Markup
 
 from harness.curve import Curve
 from harness.faults import faults
+from harness.probes.spec import Finding
 from harness.record import Row
-from harness.report import plots, summary, svg, table
+from harness.report import claims, plots, summary, svg, table
 from harness.report.frame import frame
 from harness.report.made import made
 from harness.report.plots import style
 from harness.report.trials import points, trials
 from harness.report.words import count, plain, whole
 from harness.store import write_atomically
+from harness.studies.spec import Evidence
 
 MAX_FIGURES = 80  # in all; each takes some 50 ms to draw
 
@@ -64,6 +66,7 @@ def write(
     path: Path,
     problems: Sequence[str] = (),
     curves: Sequence[Curve] = (),
+    findings: Sequence[Finding] = (),
 ) -> Path:
     """Write the report of one run; the same arguments give the same bytes.
 
@@ -74,6 +77,7 @@ def write(
         path: the HTML file, replaced whole or not at all.
         problems: one line for each file or line that was skipped.
         curves: of the run's trials; their text, too, is data.
+        findings: of the run's probes; likewise.
 
     Returns:
         `path`.
@@ -89,6 +93,8 @@ def write(
     roofs = data[data["kind"] == "roof"]
     script = (_HERE / "report.js").read_text("utf-8")
     run = environment.get("run_id")
+    sections = _sections(data, curves)
+    claimed = claims.claims(Evidence(data, curves, findings, environment))
     page = _template().render(
         css=Markup((_HERE / "report.css").read_text("utf-8")),
         script=Markup(script),
@@ -97,6 +103,8 @@ def write(
         command=f"python -m harness report {shlex.quote(run) if isinstance(run, str) else 'RUN'}",
         devices=[*data["device"].drop_duplicates()],
         opening=summary.opening(data),
+        claims=[(claim, claim.section({s.name for s in sections})) for claim in claimed],
+        tally=claims.tally(claimed),
         statuses=summary.statuses(data),
         no_gpu=summary.no_gpu(data, environment),
         speedups=summary.speedups(data),
@@ -104,7 +112,7 @@ def write(
         crossings=summary.crossings(data),
         missing=summary.missing(data),
         warnings=[*summary.void(faults(rows)), *summary.warnings(data)],
-        sections=_sections(data, curves),
+        sections=sections,
         made=made(curves),
         trained=bool(curves),
         columns=[column.heading for column in table.ROWS],
@@ -164,7 +172,7 @@ def _sections(data: pd.DataFrame, curves: Sequence[Curve]) -> list[Section]:
             left_out = _left_out(len(parts) - len(drawn), plot.SOURCE)
             found.append(Section(name, plot.TITLE, plot.INTRO, groups, plot.absent(of), left_out))
     if not curves:
-        found.append(Section("training", "Training", "", [], _UNTRAINED, ""))
+        found.append(Section(claims.UNTRAINED, "Training", "", [], _UNTRAINED, ""))
     return found
 
 

@@ -34,6 +34,7 @@ class Page(HTMLParser):
         return sum(name == tag for name, _ in self.elements)
 
 
-def page(tmp_path: Path, rows, environment=None, problems=(), curves=()) -> Page:
-    path = report.write(rows, environment or {}, tmp_path / "report.html", problems, curves)
+def page(tmp_path: Path, rows, environment=None, problems=(), curves=(), findings=()) -> Page:
+    path = tmp_path / "report.html"
+    report.write(rows, environment or {}, path, problems, curves, findings)
     return Page(path.read_text("utf-8"))

@@ -88,7 +88,7 @@ def test_five_thousand_rows_stay_quick_and_small(tmp_path):
 
 def test_sections_stand_in_their_order(gpu_page):
     ids = [a["id"] for tag, a in gpu_page.elements if tag == "section"]
-    assert ids == ["summary", *plots.NAMES, "made", "rows", "provenance", "reading"]
+    assert ids == ["claims", "summary", *plots.NAMES, "made", "rows", "provenance", "reading"]
     assert gpu_page.text.index("Summary") < gpu_page.text.index("How to read")
 
 

@@ -1,0 +1,102 @@
+"""The claims of the course with their verdicts, as the report's first section shows them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import NamedTuple
+
+from harness import studies
+from harness.report.words import plain, whole
+from harness.studies.spec import (
+    DEPENDS,
+    NOT_MEASURED,
+    VERDICTS,
+    Evidence,
+    Study,
+    Verdict,
+    not_measured,
+)
+
+UNTRAINED = "training"  # the section that stands for all plots of curves where there are none
+
+_NONE = "–"
+_MANY = {DEPENDS: "depend"}  # "3 depend", and "1 depends"
+
+
+class Claim(NamedTuple):
+    """A claim of the course and what came of it.
+
+    Attributes:
+        claim: in one sentence.
+        verdict: one of harness.studies.spec.VERDICTS.
+        effect, n: as text, a dash where there is none.
+        words: what the verdict stands on, or why nothing was measured.
+        needs: what must be run for it; "" where it was measured.
+        figure: the name of the plot that shows it; "" where the study does not say.
+    """
+
+    claim: str
+    verdict: str
+    effect: str
+    n: str
+    words: str
+    needs: str
+    figure: str
+
+    @property
+    def look(self) -> str:
+        """A class of report.css."""
+        return self.verdict.replace(" ", "-")
+
+    def section(self, there: Collection[str]) -> str:
+        """The id of the report's section that shows it, of those that are there; "" if none is."""
+        if self.figure in there:
+            return self.figure
+        return UNTRAINED if self.figure and UNTRAINED in there else ""
+
+
+def claims(evidence: Evidence) -> list[Claim]:
+    """Every study's claim and verdict, in the order of the course.
+
+    A study that raises leaves its claim not measured, with the first line of the error.
+    """
+    return [_claim(name, evidence) for name in studies.NAMES]
+
+
+def tally(found: Sequence[Claim]) -> str:
+    """e.g. "7 supported, 2 refuted, 3 depend, 1 unclear, 7 not measured"; "" of none."""
+    given = [claim.verdict for claim in found]
+    counts = [(given.count(verdict), verdict) for verdict in VERDICTS if verdict in given]
+    return ", ".join(f"{n} {_MANY.get(word, word) if n > 1 else word}" for n, word in counts)
+
+
+def _claim(name: str, evidence: Evidence) -> Claim:
+    study: Study | None = None
+    try:
+        study = studies.load(name)
+        verdict = _checked(study.judge(evidence))
+    except Exception as error:  # whatever one study does, the others' verdicts are told
+        verdict = not_measured(f"the study failed: {_first_line(error)}")
+    told = {key: plain(str(getattr(study, key, ""))) for key in ("CLAIM", "NEEDS", "FIGURE")}
+    unmeasured = verdict.verdict == NOT_MEASURED
+    words = plain(verdict.words)
+    return Claim(
+        claim=told["CLAIM"] or plain(name),
+        verdict=verdict.verdict,
+        effect=plain(verdict.effect) or _NONE,
+        n=_NONE if unmeasured and verdict.n == 0 else whole(min(verdict.n, 10**15)),
+        words=words.removeprefix(f"{NOT_MEASURED}: ") if unmeasured else words,
+        needs=told["NEEDS"] if unmeasured else "",
+        figure=told["FIGURE"],
+    )
+
+
+def _checked(verdict: Verdict) -> Verdict:
+    if not isinstance(verdict, Verdict) or verdict.verdict not in VERDICTS:
+        raise ValueError(f"it gave no verdict but {str(verdict)[:80]!r}")
+    return verdict
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__

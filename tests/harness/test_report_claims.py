@@ -1,0 +1,153 @@
+"""The report's verdicts on the claims of the course: counted, linked, and never an error."""
+
+from __future__ import annotations
+
+import re
+from types import SimpleNamespace
+
+import pytest
+
+from harness import report, studies
+from harness.report.claims import claims, tally
+from harness.report.frame import frame
+from harness.studies.spec import (
+    DEPENDS,
+    NOT_MEASURED,
+    REFUTED,
+    SUPPORTED,
+    UNCLEAR,
+    Evidence,
+    Verdict,
+    not_measured,
+)
+from tests.harness.make_curves import curve
+from tests.harness.make_rows import row
+from tests.harness.report_page import page
+
+HOSTILE = "<script>alert(1)</script>"
+
+
+@pytest.fixture
+def plant(monkeypatch):
+    """Puts studies in the place of the project's own: by name, a verdict or what to raise."""
+
+    def planted(figure="speedup", claim="", **outcomes):
+        def load(name):
+            def judge(evidence):
+                if isinstance(outcomes[name], Exception):
+                    raise outcomes[name]
+                return outcomes[name]
+
+            needs = f"the run of {name}"
+            return SimpleNamespace(
+                CLAIM=claim or f"Claim {name}.", NEEDS=needs, FIGURE=figure, judge=judge
+            )
+
+        monkeypatch.setattr(studies, "NAMES", tuple(outcomes))
+        monkeypatch.setattr(studies, "load", load)
+
+    return planted
+
+
+def judged(rows=None):
+    return claims(Evidence(frame(rows or [row()])))
+
+
+def lines(shown):
+    """The cells of the table of claims, as HTML."""
+    body = shown.html.split('<section id="claims">')[1].split("</section>")[0].split("<tbody>")[1]
+    return [re.findall(r"<t[hd].*?</t[hd]>", line) for line in re.findall(r"<tr>.*?</tr>", body)]
+
+
+def test_verdicts_come_first_counted_and_linked_to_their_figures(tmp_path, plant):
+    plant(
+        a=Verdict(SUPPORTED, "It was so on the CPU.", "2.0 [1.9, 2.1]", 12),
+        b=Verdict(DEPENDS, "Here and not there.", n=1200),
+        c=Verdict(DEPENDS, "Here and not there either."),
+        d=not_measured("no CUDA device"),
+        e=Verdict(REFUTED, "It was not so."),
+        f=Verdict(UNCLEAR, "Who knows."),
+    )
+    shown = page(tmp_path, [row()])
+    counts = "1 supported, 1 refuted, 2 depend, 1 unclear, 1 not measured"
+    assert f"6 claims put to the test in this run: {counts}." in shown.text
+    first = next(a["id"] for tag, a in shown.elements if tag == "section")
+    assert first == "claims"
+    found = lines(shown)
+    assert '<a href="#speedup">Claim a.</a>' in found[0][0]
+    assert '<span class="verdict supported">supported</span>' in found[0][1]
+    assert [re.sub(r"<.*?>", "", cell) for cell in found[0][2:]] == [
+        *("2.0 [1.9, 2.1]", "12", "It was so on the CPU."),
+    ]
+    assert [re.sub(r"<.*?>", "", cell) for cell in found[3]] == [
+        *("Claim d.", "not measured", "–", "–", "no CUDA device Needs: the run of d"),
+    ]
+    assert 'class="verdict not-measured"' in found[3][1]
+    assert "1,200" in found[1][3]
+
+
+def test_one_that_depends_is_counted_in_good_grammar(plant):
+    plant(a=Verdict(DEPENDS, ""))
+    assert tally(judged()) == "1 depends"
+    assert tally([]) == ""
+
+
+@pytest.mark.parametrize(
+    ("outcome", "words"),
+    [
+        (ZeroDivisionError("no\nway"), "the study failed: ZeroDivisionError: no"),
+        (KeyError(), "the study failed: KeyError"),
+        (None, "the study failed: ValueError: it gave no verdict but 'None'"),
+        (Verdict("true", "", ""), "the study failed: ValueError: it gave no verdict but"),
+    ],
+)
+def test_a_study_that_fails_is_not_measured_and_the_others_are_told(plant, outcome, words):
+    plant(a=outcome, b=Verdict(SUPPORTED, "", n=3))
+    failed, other = judged()
+    assert failed.verdict == NOT_MEASURED and failed.words.startswith(words)
+    assert failed.claim == "Claim a." and failed.n == "–"
+    assert other.verdict == SUPPORTED
+
+
+def test_a_study_that_cannot_be_imported_goes_by_its_name(monkeypatch):
+    monkeypatch.setattr(studies, "NAMES", ("lost",))
+    (found,) = judged()
+    assert (found.claim, found.verdict, found.figure) == ("lost", NOT_MEASURED, "")
+    assert "ModuleNotFoundError" in found.words
+
+
+def test_a_link_leads_only_to_what_is_there(tmp_path, plant):
+    plant("batch_size", a=Verdict(SUPPORTED, ""))
+    without = page(tmp_path, [row()])
+    assert '<a href="#training">Claim a.</a>' in without.html
+    with_curves = page(tmp_path, [row()], curves=[curve()])
+    assert '<a href="#batch_size">Claim a.</a>' in with_curves.html
+    plant("nothing", a=Verdict(SUPPORTED, ""))
+    assert ">Claim a.</th>" in page(tmp_path, [row()], curves=[curve()]).html
+
+
+def test_no_study_is_a_sentence(tmp_path, plant):
+    plant()
+    assert "Claims of the course None was put to the test." in page(tmp_path, [row()]).text
+
+
+def test_hostile_verdicts_stay_text_and_the_same_give_the_same_bytes(tmp_path, plant):
+    plant(
+        HOSTILE,
+        HOSTILE,
+        a=Verdict(SUPPORTED, f"{HOSTILE}\u202e{'x' * 5000}", f'{HOSTILE}" onload="x', 10**400),
+        b=ValueError(HOSTILE),
+        c=not_measured(HOSTILE),
+    )
+    shown = page(tmp_path, [row()])
+    assert shown.count("script") == 1  # ours
+    assert shown.text.count(HOSTILE) >= 6
+    assert "\u202e" not in shown.html and "x" * 600 not in shown.html
+    assert not any("onload" in attributes for _, attributes in shown.elements)
+    again = report.write([row()], {}, tmp_path / "again.html")
+    assert again.read_text("utf-8") == shown.html
+
+
+def test_every_study_of_the_project_gives_a_verdict_on_a_run_of_one_row():
+    for found in judged():
+        assert "the study failed" not in found.words, found
