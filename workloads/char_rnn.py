@@ -27,6 +27,7 @@ EMBEDDING, HIDDEN = 32, 64
 GATES = 3  # reset, update, new
 BATCH_SIZE = 32
 MAX_STEPS = 600  # a trial that takes longer is censored
+
 # Half of it takes half as many steps again. Twice of it takes a fifth less, and trained on it ends
 # at 2.2 bits per character of real text, not at 2.0.
 LEARNING_RATE = 1e-2
