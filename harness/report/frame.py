@@ -13,7 +13,7 @@ from harness.faults import faults
 from harness.record import ABOUT_MEASURING, COUNT, FIELDS, FLAG, NUMBER, OK, TEXT, Row
 from harness.report.words import plain
 from harness.trust import trust
-from harness.verdict import Ratio, verdicts
+from harness.verdict import UNCLEAR, Ratio, verdicts
 
 _KEY = ("device", "mode")
 _LARGEST = 1e15  # on a log axis, its inverse the smallest
@@ -51,19 +51,27 @@ def frame(rows: Sequence[Row]) -> pd.DataFrame:
     table = pd.DataFrame(
         {name: pd.Series(values, dtype=_dtype(name)) for name, values in columns.items()}
     )
-    floors = noise.floors(row.extra_info for row in rows)
+    return _judged(table, rows)
+
+
+def _judged(table: pd.DataFrame, rows: Sequence[Row]) -> pd.DataFrame:
+    """With the noise floor, the trust and the verdict of each row."""
+    floors, wrong = noise.floors(row.extra_info for row in rows), faults(rows)
     found = [floors.get(key, noise.NO_PAIRS) for key in zip(*(table[n] for n in _KEY), strict=True)]
-    table["noise_floor"] = pd.Series([floor.share for floor in found], dtype="float64")
-    wrong = faults(rows)
     grades = [
         trust(row.extra_info, row.samples, wrong.get(row.extra_info["device"], ())) for row in rows
     ]
-    table["trust"] = pd.Series([grade and grade.grade for grade in grades], dtype="object")
-    table["trust_reason"] = "a trial's samples are its seeds"
     told = [plain("; ".join(grade.reasons)) if grade else "" for grade in grades]
-    table["trust_reasons"] = pd.Series(told, dtype="object")
-    table["verdict"] = pd.Series([None] * len(table), dtype="object")
-    judged = table.index[comparable(table)]
+    table = table.assign(
+        noise_floor=pd.Series([floor.share for floor in found], dtype="float64"),
+        trust=pd.Series([grade and grade.grade for grade in grades], dtype="object"),
+        trust_reason="a trial's samples are its seeds",
+        trust_reasons=pd.Series(told, dtype="object"),
+        verdict=pd.Series([None] * len(table), dtype="object"),
+    )
+    compared = comparable(table)
+    table.loc[compared, "verdict"] = UNCLEAR  # of a device whose self-checks failed
+    judged = table.index[compared & ~table["device"].isin([*wrong])]
     ends = (table.loc[judged, name] for name in ("speedup", "speedup_low", "speedup_high"))
     numbers = zip(judged, *ends, strict=True)
     ratios = [Ratio(value, low, high, found[i]) for i, value, low, high in numbers]

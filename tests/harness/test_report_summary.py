@@ -128,6 +128,7 @@ def test_a_self_check_that_failed_leaves_no_row_of_its_device_to_be_trusted(tmp_
     fault = "self-check delay: 2.000 ms were measured as 2.200 ms (+10.0%)"
     assert f"{fault}: no CPU row of this run is to be trusted" in shown.text
     assert list(frame(rows)["trust"]) == ["none", "low", "none"]
+    assert list(frame(rows)["verdict"]) == ["unclear", None, None]
     assert f"none: {fault}" in shown.text
     assert "low: its correctness was not checked" in shown.text
 
