@@ -244,7 +244,7 @@ WORKLOAD = dataclasses.replace(make(16, 64, skip=True, norm="layer"), name="deep
 VARIANTS = (
     # initialisations; the base of the activations and inputs below
     make(4, 64),
-    *(make(4, 64, initialisation=name) for name in ("normal", "he", "orthogonal")),
+    *(make(4, 64, initialisation=name) for name in ("zeros", "normal", "he", "orthogonal")),
     *(make(4, 64, activation=name) for name in ("identity", "sigmoid", "tanh", "gelu", "silu")),
     # what keeps sixteen layers trainable; with layer norm and skip it is WORKLOAD
     *(make(16, 64, norm=name) for name in NORMS),

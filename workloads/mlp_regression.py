@@ -94,6 +94,7 @@ WORKLOAD = Workload(
     batch_size=BATCH_SIZE,
     max_steps=MAX_STEPS,
     floor=0.0,
+    own_kernels=True,
 )
 
 _OUTLIERS = dataclasses.replace(

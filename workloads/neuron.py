@@ -159,6 +159,7 @@ def make(activation: str) -> Workload:
         learning_rate=learning_rate,
         batch_size=BATCH_SIZE,
         max_steps=MAX_STEPS,
+        own_kernels=True,
     )
 
 

@@ -82,6 +82,11 @@ class SecondOrder:
 
     def __call__(self, batch: Batch) -> Tensor:
         """Take a step; the loss before it."""
+        # cuDNN's recurrent layers cannot be differentiated twice, torch's own can
+        with torch.backends.cudnn.flags(enabled=False):
+            return self._stepped(batch)
+
+    def _stepped(self, batch: Batch) -> Tensor:
         self._spent = []
         batch = batch.to(self._parameters[0].device, torch.float64)
         with torch.no_grad():

@@ -18,6 +18,10 @@ EVALUATE_EVERY = 20  # steps
 NOT_COUNTED = (nn.LSTM, nn.LSTMCell)
 
 
+# Weights of zero: the same from every seed, and no gradient gets past the last layer. That is what
+# this variant is there to show.
+ZEROS = "deep_mlp/4x64-zeros"
+
 ALL = tuple(n for name in workloads.NAMES for n in (name, *workloads.variants(name)))
 
 
@@ -56,7 +60,8 @@ def test_its_data_are_the_same_at_every_call_and_on_the_cpu(workload):
 def test_the_same_seed_gives_the_same_model_bit_for_bit(workload):
     first, again, other = (list(workload.model(seed).parameters()) for seed in (3, 3, 4))
     assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
-    assert not all(torch.equal(a, b) for a, b in zip(first, other, strict=True))
+    differs = not all(torch.equal(a, b) for a, b in zip(first, other, strict=True))
+    assert differs is (workload.name != ZEROS)
     assert all(p.dtype == torch.float32 and p.device.type == "cpu" for p in first)
 
 
@@ -88,7 +93,11 @@ def test_its_loss_is_a_scalar_that_reaches_every_parameter(workload):
     loss = workload.loss(model, data.sample(workload.data().train, 7, seed=0))
     assert loss.shape == ()
     loss.backward()
+    last = list(model.parameters())[-1]
     for name, parameter in model.named_parameters():
+        if workload.name == ZEROS and parameter is not last:
+            assert parameter.grad is not None and not parameter.grad.any(), name
+            continue
         assert parameter.grad is not None and parameter.grad.abs().sum() > 0, name
 
 
@@ -106,7 +115,8 @@ def test_the_same_seed_gives_the_same_curve_bit_for_bit(name):
     assert first != other
 
 
-QUICK = ("linear_regression", "mlp_classification")  # seconds; the others take longer
+# a second each; the others take longer
+QUICK = ("neuron", "linear_regression", "mlp_regression", "mlp_classification", "deep_mlp")
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
