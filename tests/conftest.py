@@ -12,6 +12,10 @@ pytest_plugins = ["pytester"]
 if not torch.cuda.is_available():
     os.environ.setdefault("TRITON_INTERPRET", "1")
 
+# `pytest -n 2`: two processes of two threads each on two cores would wait for each other.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    torch.set_num_threads(1)
+
 BENCHMARKS = Path(__file__).parent / "benchmarks"
 
 
