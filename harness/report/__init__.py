@@ -24,10 +24,11 @@ from harness.report import claims, plots, summary, svg, table
 from harness.report.frame import frame
 from harness.report.made import made
 from harness.report.plots import style
+from harness.report.probed import probed
 from harness.report.trials import points, trials
 from harness.report.words import count, plain, whole
 from harness.store import write_atomically
-from harness.studies.spec import Evidence
+from harness.studies import spec as studies
 
 MAX_FIGURES = 80  # in all; each takes some 50 ms to draw
 
@@ -93,8 +94,9 @@ def write(
     roofs = data[data["kind"] == "roof"]
     script = (_HERE / "report.js").read_text("utf-8")
     run = environment.get("run_id")
-    sections = _sections(data, curves)
-    claimed = claims.claims(Evidence(data, curves, findings, environment))
+    sections = _sections(data, curves, findings)
+    there = {section.name for section in sections} | ({"findings"} if findings else set())
+    claimed = claims.claims(studies.Evidence(data, curves, findings, environment))
     page = _template().render(
         css=Markup((_HERE / "report.css").read_text("utf-8")),
         script=Markup(script),
@@ -103,7 +105,7 @@ def write(
         command=f"python -m harness report {shlex.quote(run) if isinstance(run, str) else 'RUN'}",
         devices=[*data["device"].drop_duplicates()],
         opening=summary.opening(data),
-        claims=[(claim, claim.section({s.name for s in sections})) for claim in claimed],
+        claims=[(claim, claim.section(there)) for claim in claimed],
         tally=claims.tally(claimed),
         statuses=summary.statuses(data),
         no_gpu=summary.no_gpu(data, environment),
@@ -115,6 +117,7 @@ def write(
         sections=sections,
         made=made(curves),
         trained=bool(curves),
+        probed=probed(findings),
         columns=[column.heading for column in table.ROWS],
         cells=table.cells(data, table.ROWS, notes),
         notes=notes.all(),
@@ -147,10 +150,12 @@ def _template() -> jinja2.Template:
     return environment.get_template("template.html")
 
 
-def _sections(data: pd.DataFrame, curves: Sequence[Curve]) -> list[Section]:
+def _sections(
+    data: pd.DataFrame, curves: Sequence[Curve], findings: Sequence[Finding]
+) -> list[Section]:
     tables = {"rows": data}
     if curves:
-        tables["trials"] = trials(curves)
+        tables["trials"] = trials(curves, findings)
         tables["points"] = points(curves, tables["trials"])
     found = []
     with style.applied():

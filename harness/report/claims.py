@@ -5,22 +5,15 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
+# modules, not names from them: what studies use of the report may be what imports this file
 from harness import studies
 from harness.report.words import plain, whole
-from harness.studies.spec import (
-    DEPENDS,
-    NOT_MEASURED,
-    VERDICTS,
-    Evidence,
-    Study,
-    Verdict,
-    not_measured,
-)
+from harness.studies import spec
 
 UNTRAINED = "training"  # the section that stands for all plots of curves where there are none
 
 _NONE = "–"
-_MANY = {DEPENDS: "depend"}  # "3 depend", and "1 depends"
+_MANY = {"depends": "depend"}  # "3 depend", and "1 depends"
 
 
 class Claim(NamedTuple):
@@ -55,7 +48,7 @@ class Claim(NamedTuple):
         return UNTRAINED if self.figure and UNTRAINED in there else ""
 
 
-def claims(evidence: Evidence) -> list[Claim]:
+def claims(evidence: spec.Evidence) -> list[Claim]:
     """Every study's claim and verdict, in the order of the course.
 
     A study that raises leaves its claim not measured, with the first line of the error.
@@ -66,33 +59,33 @@ def claims(evidence: Evidence) -> list[Claim]:
 def tally(found: Sequence[Claim]) -> str:
     """e.g. "7 supported, 2 refuted, 3 depend, 1 unclear, 7 not measured"; "" of none."""
     given = [claim.verdict for claim in found]
-    counts = [(given.count(verdict), verdict) for verdict in VERDICTS if verdict in given]
+    counts = [(given.count(verdict), verdict) for verdict in spec.VERDICTS if verdict in given]
     return ", ".join(f"{n} {_MANY.get(word, word) if n > 1 else word}" for n, word in counts)
 
 
-def _claim(name: str, evidence: Evidence) -> Claim:
-    study: Study | None = None
+def _claim(name: str, evidence: spec.Evidence) -> Claim:
+    study: spec.Study | None = None
     try:
         study = studies.load(name)
         verdict = _checked(study.judge(evidence))
     except Exception as error:  # whatever one study does, the others' verdicts are told
-        verdict = not_measured(f"the study failed: {_first_line(error)}")
+        verdict = spec.not_measured(f"the study failed: {_first_line(error)}")
     told = {key: plain(str(getattr(study, key, ""))) for key in ("CLAIM", "NEEDS", "FIGURE")}
-    unmeasured = verdict.verdict == NOT_MEASURED
+    unmeasured = verdict.verdict == spec.NOT_MEASURED
     words = plain(verdict.words)
     return Claim(
         claim=told["CLAIM"] or plain(name),
         verdict=verdict.verdict,
         effect=plain(verdict.effect) or _NONE,
         n=_NONE if unmeasured and verdict.n == 0 else whole(min(verdict.n, 10**15)),
-        words=words.removeprefix(f"{NOT_MEASURED}: ") if unmeasured else words,
+        words=words.removeprefix(f"{spec.NOT_MEASURED}: ") if unmeasured else words,
         needs=told["NEEDS"] if unmeasured else "",
         figure=told["FIGURE"],
     )
 
 
-def _checked(verdict: Verdict) -> Verdict:
-    if not isinstance(verdict, Verdict) or verdict.verdict not in VERDICTS:
+def _checked(verdict: spec.Verdict) -> spec.Verdict:
+    if not isinstance(verdict, spec.Verdict) or verdict.verdict not in spec.VERDICTS:
         raise ValueError(f"it gave no verdict but {str(verdict)[:80]!r}")
     return verdict
 

@@ -10,6 +10,8 @@ import numpy as np
 import pandas as pd
 
 from harness.curve import CURRENCIES, FINAL, REACHED, Curve, Point
+from harness.probes.spec import Finding
+from harness.report.noise_scales import OPTIMIZER, noise_scales
 from harness.report.words import plain, whole
 from harness.survival import median
 
@@ -49,13 +51,14 @@ class Times(NamedTuple):
     n: int
 
 
-def trials(curves: Sequence[Curve]) -> pd.DataFrame:
+def trials(curves: Sequence[Curve], findings: Sequence[Finding] = ()) -> pd.DataFrame:
     """One line a trial, the last one where a trial is there twice.
 
     Its columns: what `harness.curve` has of a trial and its curve; `<currency>_to_target`, which
     is infinite where the target was not reached and NaN where the currency is not known, then with
     `<currency>_why`; `<currency>_spent`, up to the trial's end; `title`, what its setting is called
-    beside others of the workload; and `look`, a number for each optimizer. Text is made printable
+    beside others of the workload; `noise`, the gradient noise scales that were measured on its way,
+    a tuple of `noise_scales.Noise`; and `look`, a number for each optimizer. Text is made printable
     here (`words.plain`), escaping is left to who writes it.
     """
     table = pd.DataFrame([_line(curve) for curve in curves], columns=[*_COLUMNS])
@@ -65,7 +68,13 @@ def trials(curves: Sequence[Curve]) -> pd.DataFrame:
     again = table.assign(rate=rate).duplicated([*SETTING, "role", "seed", "rate"], keep="last")
     table = table[~again]
     order = {name: number for number, name in enumerate(dict.fromkeys(table["optimizer"]))}
-    return table.assign(look=table["optimizer"].map(order).astype("int64"))
+    scales = noise_scales(findings)
+    keys = zip(*(table[name] for name in ("workload", "device", "optimizer")), strict=True)
+    noise = [scales.get((w, d), ()) if o == OPTIMIZER else () for w, d, o in keys]
+    return table.assign(
+        look=table["optimizer"].map(order).astype("int64"),
+        noise=pd.Series(noise, index=table.index, dtype="object"),
+    )
 
 
 def points(curves: Sequence[Curve], table: pd.DataFrame) -> pd.DataFrame:

@@ -12,6 +12,7 @@ import random
 from typing import Any
 
 from harness.curve import CENSORED, DIVERGED, FINAL, REACHED, TUNING, Curve, Point, Trial
+from harness.probes.spec import Finding
 from tests.harness.make_rows import SYNTHETIC
 
 TARGET, START = 0.1, 2.0
@@ -101,6 +102,30 @@ def curves(devices: tuple[str, ...] = ("cpu", "cuda"), seeds: int = 3) -> list[C
         found += setting("writer", "adam", 32, device, seeds, generated=writes)
         found += setting("hopeless", "sgd", 32, device, seeds, limit=40)
     return found
+
+
+def noise_scale(step: int, value: float, spread: float = 0.2, **known: Any) -> Finding:
+    """What the probe "noise" would find on the way of `mlp`; `known` overrides any field."""
+    ends = {"noise_scale_low": value * (1 - spread), "noise_scale_high": value * (1 + spread)}
+    values = {"step": step, "noise_scale": value} | ends
+    fields: dict[str, Any] = {
+        "probe": "noise",
+        "subject": "mlp",
+        "at": f"step {step}",
+        "device": "cpu",
+        "n": 60,
+    }
+    fields |= {"device_name": f"{SYNTHETIC} cpu", "values": values}
+    return Finding(**fields | known)
+
+
+def findings() -> list[Finding]:
+    """Noise scales at three steps, and a condition number that is not known."""
+    found = [noise_scale(at, value) for at, value in ((100, 45.0), (0, 2.0), (30, 12.0))]
+    values = {"inputs_kappa": 1234.5, "hessian_kappa": None}
+    why = {"hessian_kappa": "no eigenvalue above 0"}
+    name = f"{SYNTHETIC} cpu"
+    return [*found, Finding("conditioning", "mlp", "start", "cpu", name, 60, values, why)]
 
 
 def many(number: int = 500) -> list[Curve]:

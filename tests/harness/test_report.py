@@ -15,7 +15,7 @@ from harness import report
 from harness.record import decode, encode
 from harness.report import plots
 from harness.report.plots import style
-from tests.harness.make_curves import curves
+from tests.harness.make_curves import curves, findings
 from tests.harness.make_rows import cpu_and_gpu, row
 from tests.harness.report_page import Page, page
 
@@ -26,7 +26,8 @@ HOSTILE = "<script>alert(1)</script>"
 @pytest.fixture(scope="module")
 def gpu_page(tmp_path_factory) -> Page:
     run = {"run_id": "a run"}
-    return page(tmp_path_factory.mktemp("gpu"), cpu_and_gpu(), run, curves=curves())
+    folder = tmp_path_factory.mktemp("gpu")
+    return page(folder, cpu_and_gpu(), run, curves=curves(), findings=findings())
 
 
 def test_no_rows_write_nothing(tmp_path):
@@ -37,7 +38,7 @@ def test_no_rows_write_nothing(tmp_path):
 
 def test_the_same_rows_give_the_same_bytes(tmp_path, gpu_page):
     path, run = tmp_path / "other.html", {"run_id": "a run"}
-    again = report.write(cpu_and_gpu(), run, path, curves=curves())
+    again = report.write(cpu_and_gpu(), run, path, curves=curves(), findings=findings())
     assert again.read_bytes() == gpu_page.html.encode()
 
 
@@ -88,7 +89,16 @@ def test_five_thousand_rows_stay_quick_and_small(tmp_path):
 
 def test_sections_stand_in_their_order(gpu_page):
     ids = [a["id"] for tag, a in gpu_page.elements if tag == "section"]
-    assert ids == ["claims", "summary", *plots.NAMES, "made", "rows", "provenance", "reading"]
+    assert ids == [
+        "claims",
+        "summary",
+        *plots.NAMES,
+        "made",
+        "findings",
+        "rows",
+        "provenance",
+        "reading",
+    ]
     assert gpu_page.text.index("Summary") < gpu_page.text.index("How to read")
 
 

@@ -7,14 +7,16 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from html import unescape
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import pytest
 
-from harness import report
-from tests.harness.make_curves import curve, curves
+from harness import report, studies
+from harness.studies.spec import VERDICTS, Verdict
+from tests.harness.make_curves import curve, curves, findings, noise_scale
 from tests.harness.make_rows import cpu_and_gpu, row
 
 BROWSER = next(
@@ -90,10 +92,31 @@ def browse(tmp_path_factory) -> Callable[..., Opened]:
     return open_page
 
 
+def judged(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    """Puts a study of each verdict, and one that raises, in the place of the project's own."""
+
+    def load(name: str) -> Any:
+        def judge(_: Any) -> Verdict:
+            if name == "raises":
+                raise ValueError(text)
+            return Verdict(name, text, text, 12)
+
+        return SimpleNamespace(CLAIM=f"{name} {text}", NEEDS=text, FIGURE="speedup", judge=judge)
+
+    monkeypatch.setattr(studies, "NAMES", (*VERDICTS, "raises"))
+    monkeypatch.setattr(studies, "load", load)
+
+
 @pytest.fixture(scope="module")
-def html(tmp_path_factory) -> str:
+def html(tmp_path_factory) -> Iterator[str]:
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        yield _html(tmp_path_factory, monkeypatch)
+
+
+def _html(tmp_path_factory, monkeypatch) -> str:
     hostile = "<script>alert(1)</script><img src=x onerror=alert(2)>"
     long = "unbroken" * 60
+    judged(monkeypatch, f"{hostile} {long}")
     rows = [
         *cpu_and_gpu(),
         row(None, why=f"{hostile} {long}", subject=hostile, provider=long, batch=4),
@@ -109,7 +132,9 @@ def html(tmp_path_factory) -> str:
     trials += [curve(long, hostile, rate=0.1, setting=hostile, generated=f"{hostile}\n{long}")]
     environment = {"run_id": hostile, "nested": {"deep": [{long: long}]}}
     path = tmp_path_factory.mktemp("report") / "report.html"
-    return report.write(rows, environment, path, [long, hostile], trials).read_text("utf-8")
+    found = [*findings(), noise_scale(3, 9.0, subject=hostile, at=long, device_name=long)]
+    report.write(rows, environment, path, [long, hostile], trials, found)
+    return path.read_text("utf-8")
 
 
 def probed(browse: Callable[..., Opened], html: str, *options: str) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -14,6 +15,7 @@ from harness import batch_size
 from harness.batch_size import Estimate, Fit
 from harness.report.amounts import amount, compact, reached, spread
 from harness.report.frame import drawable
+from harness.report.noise_scales import Noise
 from harness.report.plots import panels, style
 from harness.report.plots.style import INK, MUTED, PAPER, Part
 from harness.report.plots.ticks import batch_ticks, limits, log_axis
@@ -30,12 +32,16 @@ INTRO = (
     "seeds did: however large the batch, S_min steps are needed, and however small, E_min samples "
     "(the dashed lines). At the critical "
     "batch size E_min / S_min both are twice their least; the band is its 95 % interval "
-    "(McCandlish et al. 2018, arXiv 1812.06162)."
+    "(McCandlish et al. 2018, arXiv 1812.06162). The dash-dotted line and its band, where a probe "
+    "measured it, are the gradient noise scale, tr(Σ) / |G|², of plain stochastic gradient "
+    "descent: by theory it predicts the critical batch size."
 )
 
 _LEFT, _ACROSS, _TOP, _HIGH, _BELOW = 56.0, 304.0, 38.0, 150.0, 66.0  # points
+_LINE = 13.0  # points that a line of text needs
 _COLOR = style.SERIES[1]
-_BAND = style.SERIES[2]
+_BAND, _NOISE = style.SERIES[2], style.SERIES[3]
+_FAR = 10.0  # times beyond the batch sizes tried that a noise scale is still drawn
 
 
 def parts(table: pd.DataFrame) -> list[Part]:
@@ -56,11 +62,12 @@ def figure(part: pd.DataFrame) -> Figure | None:
     found = _steps(part)
     if len(found) < 2:
         return None
-    fig = panels.sheet(_TOP + 2 * _HIGH + _BELOW + 36)
+    top = _TOP + (_LINE if _last(_noise(part)) else 0)
+    fig = panels.sheet(top + 2 * _HIGH + _BELOW + 36)
     fitted = _fit(part)
-    axes = panels.place(fig, _LEFT, _TOP, _ACROSS, _HIGH)
+    axes = panels.place(fig, _LEFT, top, _ACROSS, _HIGH)
     _steps_by_batch(axes, part, found, fitted)
-    axes = panels.place(fig, _LEFT, _TOP + _HIGH + _BELOW, _ACROSS, _HIGH)
+    axes = panels.place(fig, _LEFT, top + _HIGH + _BELOW, _ACROSS, _HIGH)
     _samples_by_steps(axes, found, fitted)
     return fig
 
@@ -90,17 +97,17 @@ def caption(part: pd.DataFrame) -> str:
     seeds = sorted({steps.n for steps in found.values()})
     n = f"{' or '.join(map(str, seeds))} {'seed' if seeds == [1] else 'seeds'} of each batch size"
     n = f"{processor(part['device'].iloc[0])}, {n}"
-    fitted = _fit(part)
+    fitted, noise = _fit(part), _noise(part)
     if not isinstance(fitted, Fit):
-        return f"{n}. No fit: {fitted}."
+        return " ".join([f"{n}. No fit: {fitted}.", *_noise_words(noise, None)])
     words = (
         f"{n}. S_min {_interval(fitted.s_min)} steps, E_min {_interval(fitted.e_min)} samples, "
         f"critical batch size {_interval(fitted.critical)}, fitted to "
         f"{count(len(fitted.batches), 'batch size')}, which it misses by "
         f"{100 * fitted.misfit:.0f} %."
     )
-    against = "; ".join(fitted.flags)
-    return f"{words} To be read with care: {against}." if against else words
+    against = [f"To be read with care: {'; '.join(fitted.flags)}."] if fitted.flags else []
+    return " ".join([words, *against, *_noise_words(noise, fitted.critical)])
 
 
 def absent(table: pd.DataFrame) -> str:
@@ -131,6 +138,35 @@ def _fitted(steps: tuple[tuple[int, tuple[float, ...]], ...]) -> Fit | str:
         return str(error)
 
 
+def _noise(part: pd.DataFrame) -> tuple[Noise, ...]:
+    """The noise scales of the part's workload, in the order of the steps."""
+    found: tuple[Noise, ...] = part["noise"].iloc[0] if len(part) else ()
+    return found
+
+
+def _last(noise: Sequence[Noise]) -> Noise | None:
+    """The one to be drawn: of those that are numbers that nearest to the target."""
+    return next((each for each in reversed(noise) if each.known), None)
+
+
+def _noise_words(noise: Sequence[Noise], critical: Estimate | None) -> list[str]:
+    """The noise scale, how far it is from the critical batch size, and what it was before."""
+    last = _last(noise)
+    if last is None:
+        return ["The gradient noise scale was infinite at each step looked at."] if noise else []
+    words = f"The gradient noise scale was {_interval(last.scale)} samples at {last.at} "
+    words += f"({count(last.draws, 'draw')})"
+    if critical and 0 < critical.value < math.inf:
+        value = last.scale.value / critical.value
+        low = last.scale.low / critical.high
+        high = last.scale.high / critical.low if critical.low > 0 else math.inf
+        ends = f"{compact(value)} [{compact(low)}, {compact(high)}] times the critical batch size"
+        agree = "their intervals allow the two to be one" if low <= 1 <= high else "they disagree"
+        words += f", {ends}: {agree}"
+    others = [f"{each.at}: {amount(each.scale.value, 'steps')}" for each in noise if each != last]
+    return [f"{words}.", *([f"At other steps: {', '.join(others)}."] if others else [])]
+
+
 def _interval(found: Estimate) -> str:
     """e.g. "29 [21, 39]"."""
     middle, low, high = (amount(value, "steps") for value in found)
@@ -140,14 +176,15 @@ def _interval(found: Estimate) -> str:
 def _steps_by_batch(
     axes: Axes, part: pd.DataFrame, found: dict[float, Times], fitted: Fit | str
 ) -> None:
-    batches = list(found)
-    across = limits(batches)
+    batches, noise = list(found), _last(_noise(part))
+    near = noise and batches[0] / _FAR < noise.scale.value < batches[-1] * _FAR
+    across = limits([*batches, noise.scale.value] if noise and near else batches)
     seeds = part[part["steps_to_target"].between(1e-9, 1e15)]
     up = limits([*seeds["steps_to_target"]] or [1.0, 10.0], margin=0.12)
     log_axis(axes.xaxis, across, batch_ticks(batches))
     log_axis(axes.yaxis, up, panels.decades(up, write=compact))
     axes.set_xlabel("batch size B (samples)", labelpad=4)
-    panels.write(axes, -48, 22, "steps to the target, S")
+    panels.write(axes, -48, 22 + (_LINE if noise else 0), "steps to the target, S")
     if isinstance(fitted, Fit):
         x = np.geomspace(across[0], across[1], 120)
         y = fitted.s_min.value + fitted.e_min.value / x
@@ -155,6 +192,8 @@ def _steps_by_batch(
         for least in (np.full_like(x, fitted.s_min.value), fitted.e_min.value / x):
             axes.plot(x, least, color=MUTED, linewidth=1.0, linestyle=(0, (4, 3)))
         _mark(axes, fitted.critical, f"critical {_interval(fitted.critical)}")
+    if noise:
+        _mark(axes, noise.scale, f"noise scale {_interval(noise.scale)}", _NOISE, "-.", _LINE)
     axes.plot(seeds["batch"], seeds["steps_to_target"], "o", color=_COLOR, ms=3, alpha=0.6)
     _medians(axes, list(found.items()), up[1])
 
@@ -191,16 +230,18 @@ def _medians(axes: Axes, found: list[tuple[float, Times]], top: float) -> None:
             axes.plot([batch], [top], "^", color=_COLOR, ms=8, mfc=PAPER, clip_on=False)
 
 
-def _mark(axes: Axes, batch: Estimate, name: str) -> None:
-    """A batch size with its interval as a band, named at the axes' upper edge."""
+def _mark(
+    axes: Axes, batch: Estimate, name: str, color: str = _BAND, dash: str = "-", up: float = 0.0
+) -> None:
+    """A batch size with its interval as a band, named at the axes' upper edge or `up` above it."""
     low, high = axes.get_xlim()
     ends = np.clip([batch.low, batch.high], low, high)
     if ends[0] < ends[1]:
-        axes.axvspan(*ends, color=_BAND, alpha=0.15, linewidth=0)
+        axes.axvspan(*ends, color=color, alpha=0.15, linewidth=0)
     if low < batch.value < high:
-        axes.axvline(batch.value, color=_BAND, linewidth=1.2)
+        axes.axvline(batch.value, color=color, linewidth=1.2, linestyle=dash)
         share = math.log(batch.value / low) / math.log(high / low)
         axes.text(
-            share, 1.02, name, transform=axes.transAxes, color=_BAND,
+            share, 1.02 + up / _HIGH, name, transform=axes.transAxes, color=color,
             ha="left" if share < 0.5 else "right", fontsize=9.5,
         )  # fmt: skip
