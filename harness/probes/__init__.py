@@ -13,7 +13,7 @@ from typing import Protocol, cast
 
 from harness.probes.spec import Finding
 
-NAMES = ("noise", "conditioning")
+NAMES = ("noise", "conditioning", "products", "backward")
 
 
 class Probe(Protocol):

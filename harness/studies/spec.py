@@ -9,9 +9,10 @@ from typing import Any, NamedTuple, Protocol
 
 import pandas as pd
 
-from harness.curve import FINAL, Curve
+from harness.curve import FAILED, FINAL, Curve
 from harness.probes.spec import Finding
 from harness.record import OK
+from harness.report.frame import frame
 
 SUPPORTED = "supported"
 REFUTED = "refuted"
@@ -49,7 +50,7 @@ class Evidence:
         environment: what harness.environment.describe found.
     """
 
-    rows: pd.DataFrame
+    rows: pd.DataFrame = field(default_factory=lambda: frame([]))
     curves: Sequence[Curve] = ()
     findings: Sequence[Finding] = ()
     environment: Mapping[str, Any] = field(default_factory=dict)
@@ -61,16 +62,22 @@ class Evidence:
         batch: int | None = None,
         device: str = "cpu",
     ) -> list[Curve]:
-        """The trials from fresh seeds of a setting, by seed."""
-        found = {
-            curve.trial.seed: curve
-            for curve in self.curves
-            if curve.role == FINAL
-            and curve.trial.workload == workload
-            and curve.trial.device == device
-            and optimizer in (None, curve.trial.optimizer)
-            and batch in (None, curve.trial.batch)
-        }
+        """The trials from fresh seeds of a setting, by seed; the last where one is there twice.
+
+        Where the optimizer or the batch is not given, those of the first trial found, which is
+        the workload's own setting. A trial that raised an error says nothing of a claim.
+        """
+        found: dict[int, Curve] = {}
+        for curve in self.curves:
+            trial = curve.trial
+            if (
+                (curve.role, trial.workload, trial.device) == (FINAL, workload, device)
+                and curve.status != FAILED
+                and optimizer in (None, trial.optimizer)
+                and batch in (None, trial.batch)
+            ):
+                optimizer, batch = trial.optimizer, trial.batch
+                found[trial.seed] = curve
         return [found[seed] for seed in sorted(found)]
 
     def found(self, probe: str, subject: str | None = None, device: str = "cpu") -> list[Finding]:
@@ -85,7 +92,15 @@ class Evidence:
 
     def timed(self, **wanted: Any) -> pd.DataFrame:
         """The rows that were measured with these values in their columns."""
-        rows = self.rows[self.rows["status"] == OK]
+        return self._where(self.rows["status"] == OK, wanted)
+
+    def why_not(self, **wanted: Any) -> str:
+        """Why a row with these values was not measured, as ": ..."; "" where none says."""
+        reasons = self._where(self.rows["status"] != OK, wanted)["reason"].dropna()
+        return f": {reasons.mode().iloc[0]}" if len(reasons) else ""
+
+    def _where(self, chosen: pd.Series, wanted: Mapping[str, Any]) -> pd.DataFrame:
+        rows = self.rows[chosen]
         for column, value in wanted.items():
             rows = rows[rows[column] == value]
         return rows
@@ -107,19 +122,6 @@ class Study(Protocol):
     judge: Callable[[Evidence], Verdict]
 
 
-def times(curves: Sequence[Curve], currency: str = "steps") -> list[float]:
-    """The times-to-target of trials, infinite where it was not reached.
-
-    Raises:
-        ValueError: the currency is not known of one of them.
-    """
-    found = [curve.to_target(currency) for curve in curves]
-    known = [value for value in found if value is not None]
-    if len(known) != len(found):
-        raise ValueError(f"{currency} are not known")
-    return known
-
-
 def not_measured(what: str) -> Verdict:
     """The verdict where the evidence is not there."""
     return Verdict(NOT_MEASURED, f"not measured: {what}")
@@ -130,3 +132,16 @@ def by_interval(low: float, high: float, neutral: float = 1.0) -> str:
     if math.isnan(low) or math.isnan(high):
         return UNCLEAR
     return SUPPORTED if low > neutral else REFUTED if high < neutral else UNCLEAR
+
+
+def combined(verdicts: Sequence[str]) -> str:
+    """One verdict of several: DEPENDS where some support the claim and others refute it.
+
+    Otherwise what more than half of them say; what remains is unclear in the words, not here.
+    """
+    supported, refuted = verdicts.count(SUPPORTED), verdicts.count(REFUTED)
+    if DEPENDS in verdicts or (supported and refuted):
+        return DEPENDS
+    if 2 * supported > len(verdicts):
+        return SUPPORTED
+    return REFUTED if 2 * refuted > len(verdicts) else UNCLEAR

@@ -1,0 +1,75 @@
+"""Backpropagation costs about twice the forward pass and holds its intermediates."""
+
+from __future__ import annotations
+
+from harness.probes.spec import Finding
+from harness.report.words import plain, ratio, si
+from harness.studies.compare import DEVICES
+from harness.studies.spec import (
+    REFUTED,
+    SUPPORTED,
+    UNCLEAR,
+    Evidence,
+    Verdict,
+    combined,
+    not_measured,
+)
+
+CLAIM = "Backpropagation costs about twice the forward pass and holds its intermediates."
+NEEDS = "The probe backward: time and held bytes of both passes, with and without checkpointing."
+FIGURE = "latency"
+
+ABOUT_TWICE = (1.5, 2.5)  # nearer to twice than to once or three times
+
+
+def judge(evidence: Evidence) -> Verdict:
+    """By the interval of backward over forward in each model, and the bytes that are held."""
+    found = [
+        finding
+        for device in DEVICES
+        for finding in evidence.found("backward", device=device)
+        if finding.values.get("backward_over_forward") is not None
+    ]
+    if not found:
+        return not_measured("the probe of the backward pass found no times")
+    verdicts = [v for finding in found for v in (_of_time(finding), _of_memory(finding)) if v]
+    words = "; ".join(f"{plain(f.subject)} on {plain(f.device_name)}: {_words(f)}" for f in found)
+    effect = ", ".join(f"{_ratio(f, 'backward_over_forward')}×" for f in found)
+    return Verdict(combined(verdicts), f"{words}.", effect, sum(f.n for f in found))
+
+
+def _of_time(finding: Finding) -> str:
+    low, high = (finding.values.get(f"backward_over_forward_{end}") for end in ("low", "high"))
+    least, most = ABOUT_TWICE
+    if low is None or high is None:
+        return UNCLEAR
+    if least <= low and high <= most:
+        return SUPPORTED
+    return REFUTED if high < least or low > most else UNCLEAR
+
+
+def _of_memory(finding: Finding) -> str:
+    held = finding.values.get("saved_bytes")
+    return "" if held is None else SUPPORTED if held > 0 else REFUTED
+
+
+def _ratio(finding: Finding, name: str) -> str:
+    value = finding.values[name]
+    low, high = (finding.values.get(f"{name}_{end}") for end in ("low", "high"))
+    nan = float("nan")
+    return ratio(value or nan, nan if low is None else low, nan if high is None else high)
+
+
+def _words(finding: Finding) -> str:
+    told = [f"backward takes {_ratio(finding, 'backward_over_forward')}× the forward pass"]
+    held = finding.values.get("saved_bytes")
+    if held is not None:
+        told.append(f"{si(held, 'B')} are held in between")
+    fewer = finding.values.get("saved_bytes_checkpointed")
+    if fewer is not None and finding.values.get("checkpointed_over_plain") is not None:
+        time = _ratio(finding, "checkpointed_over_plain")
+        told.append(f"with checkpointing {si(fewer, 'B')} at {time}× the time")
+    peaks = [finding.values.get(f"peak_bytes{which}") for which in ("", "_checkpointed")]
+    if None not in peaks:
+        told.append(f"the peak is {' and '.join(si(peak, 'B') for peak in peaks if peak)}")
+    return ", ".join(told)

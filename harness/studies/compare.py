@@ -1,0 +1,263 @@
+"""Two settings over the same seeds, and one setting by itself: what trials say of a claim.
+
+From five pairs of seeds on the interval decides (harness.survival.paired_ratio). Fewer have none.
+There only the order of all seeds says something: that each of three seeds of one setting is ahead
+of each of the other's has a chance of one in twenty where the two are the same.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from harness import survival
+from harness.curve import REACHED, TUNING, Curve
+from harness.report.amounts import amount, power
+from harness.report.words import digits, plain, ratio
+from harness.studies.spec import DEPENDS, REFUTED, SUPPORTED, UNCLEAR, Evidence, by_interval
+
+DEVICES = ("cpu", "cuda")
+FEWEST = 3  # seeds; the order of fewer is chance's too often
+
+
+class Side(NamedTuple):
+    """A setting to compare: what it is called in a sentence, and which it is."""
+
+    label: str
+    workload: str
+    optimizer: str | None = None
+    batch: int | None = None
+
+    def trials(self, evidence: Evidence, device: str) -> list[Curve]:
+        """From fresh seeds, on a device."""
+        return evidence.finals(self.workload, self.optimizer, self.batch, device)
+
+
+@dataclass(frozen=True)
+class Duel:
+    """How many times as much setting a has of something as setting b, over the same seeds.
+
+    Attributes:
+        a, b: one number a seed, above 0, infinite where the target was not reached; less is
+            better, so that a ratio above 1 speaks for b.
+        words: the two with their medians and how many seeds got there.
+        device_name: where.
+    """
+
+    a: tuple[float, ...]
+    b: tuple[float, ...]
+    words: str
+    device_name: str
+
+    @property
+    def n(self) -> int:
+        """Pairs of seeds."""
+        return len(self.a)
+
+    @property
+    def neither(self) -> bool:
+        """Whether no trial of either got there."""
+        return not any(map(math.isfinite, (*self.a, *self.b)))
+
+    @property
+    def ratio(self) -> tuple[float, float, float]:
+        """a over b with its interval, 0 and infinite below five pairs."""
+        return survival.paired_ratio(self.a, self.b)
+
+    @property
+    def verdict(self) -> str:
+        """Whether b is better than a."""
+        if self.n >= survival.MIN_PAIRS:
+            _, low, high = self.ratio
+            return by_interval(low, high)
+        if self.n < FEWEST or self.neither:
+            return UNCLEAR
+        if min(self.a) > max(self.b):
+            return SUPPORTED
+        return REFUTED if max(self.a) < min(self.b) else UNCLEAR
+
+    @property
+    def effect(self) -> str:
+        """The ratio as text, with its interval or the reason why there is none."""
+        value, low, high = self.ratio
+        if self.neither:
+            return "neither got there"
+        if self.n < survival.MIN_PAIRS:
+            return f"{_times(value)} (no interval from {_seeds(self.n)})"
+        if not math.isfinite(value):
+            return f"{_times(value)} [{_times(low)}, {_times(high)}]"
+        return f"{ratio(value, low, high) if math.isfinite(high) else _times(value)}×"
+
+
+def duel(evidence: Evidence, a: Side, b: Side, currency: str = "steps") -> Duel | None:
+    """The two settings' times-to-target on the first device that has both; None if none has."""
+    for device in DEVICES:
+        if found := duel_on(device, evidence, a, b, currency):
+            return found
+    return None
+
+
+def duel_on(device: str, evidence: Evidence, a: Side, b: Side, currency: str) -> Duel | None:
+    """The same on one device; None also where the currency is not known of every trial."""
+
+    def value(curve: Curve) -> float | None:
+        return _number(curve.to_target(currency))
+
+    def show(values: Sequence[float], curves: Sequence[Curve]) -> str:
+        middle = survival.median(values)
+        got = f"{sum(map(math.isfinite, values))} of {_seeds(len(values))}"
+        if math.isinf(middle):
+            spent = max((_number(c.spent("steps")) or 0.0) for c in curves)
+            return f"not reached in {amount(spent, 'steps')} steps ({got})"
+        unit = f" {currency}" if currency in ("steps", "samples") else ""
+        return f"{amount(middle, currency)}{unit} ({got})"
+
+    return _duel(device, evidence, a, b, value, show)
+
+
+def shifted(evidence: Evidence, a: Side, b: Side) -> Duel | None:
+    """The metric on the moved data at the end of training: of a over that of b, less is better."""
+
+    def value(curve: Curve) -> float | None:
+        number = _number(curve.shifted)
+        return number if number is None or curve.lower_is_better else 1 / number
+
+    def show(values: Sequence[float], curves: Sequence[Curve]) -> str:
+        last = [c.points[-1].metric for c in curves if c.points]
+        known = [v for v in map(_number, last) if v is not None]
+        before = f" after {power(survival.median(known))} unmoved" if known else ""
+        moved = survival.median(
+            [v if c.lower_is_better else 1 / v for v, c in zip(values, curves, strict=True)]
+        )
+        return f"{plain(curves[0].metric)} {power(moved)} on moved data{before}"
+
+    for device in DEVICES:
+        if found := _duel(device, evidence, a, b, value, show):
+            return found
+    return None
+
+
+def _duel(
+    device: str,
+    evidence: Evidence,
+    a: Side,
+    b: Side,
+    value: Callable[[Curve], float | None],
+    show: Callable[[Sequence[float], Sequence[Curve]], str],
+) -> Duel | None:
+    # a seed on another machine is no pair: its seconds are that machine's
+    others = {(c.trial.seed, c.device_name): c for c in b.trials(evidence, device)}
+    pairs = [
+        (first, others[key])
+        for first in a.trials(evidence, device)
+        if (key := (first.trial.seed, first.device_name)) in others
+    ]
+    numbers = [(value(first), value(second)) for first, second in pairs]
+    known = [(x, y) for x, y in numbers if x is not None and y is not None]
+    if not pairs or len(known) != len(numbers):
+        return None
+    values = tuple(zip(*known, strict=True))
+    curves = tuple(zip(*pairs, strict=True))
+    told = [
+        f"{side.label} {show(of, trials)}"
+        for side, of, trials in zip((b, a), values[::-1], curves[::-1], strict=True)
+    ]
+    words = f"{told[0]} against {told[1]}{_rates(evidence, curves)}"
+    return Duel(values[0], values[1], words, plain(pairs[0][0].device_name))
+
+
+def _rates(evidence: Evidence, curves: Sequence[Sequence[Curve]]) -> str:
+    """Says where a rate was not tuned: another one might have another verdict."""
+    settings = {(c.trial.workload, c.trial.optimizer, c.trial.batch) for of in curves for c in of}
+    tuned = {
+        (c.trial.workload, c.trial.optimizer, c.trial.batch)
+        for c in evidence.curves
+        if c.role == TUNING
+    }
+    return "" if settings <= tuned else ", rates not tuned"
+
+
+class Summary(NamedTuple):
+    """Of several duels: in words with the device, the range of their effects, and pairs."""
+
+    words: str
+    effect: str
+    n: int
+
+
+def summary(duels: Sequence[Duel]) -> Summary:
+    """What a verdict says of the duels that it stands on, one at least."""
+    where = sorted({duel.device_name for duel in duels})
+    words = "; ".join(f"{duel.words}: {duel.effect}" for duel in duels)
+    few = any(duel.n < survival.MIN_PAIRS for duel in duels)
+    order = ", judged by the order of all seeds" if few else ""
+    effects = duels[0].effect if len(duels) == 1 else ", ".join(duel.effect for duel in duels)
+    return Summary(f"{words} (on {', '.join(where)}{order}).", effects, min(d.n for d in duels))
+
+
+def eased(duels: Sequence[Duel]) -> str:
+    """One verdict of what is said to ease training: it does not where neither gets there."""
+    told = [duel.verdict for duel in duels if not duel.neither]
+    if SUPPORTED in told and (REFUTED in told or len(told) < len(duels)):
+        return DEPENDS
+    if not told or len(set(told)) > 1:
+        return UNCLEAR
+    return told[0] if len(told) == len(duels) else UNCLEAR
+
+
+def every_seed(curves: Sequence[Curve]) -> tuple[str, str, str]:
+    """Whether a model gets to its target from every seed: the verdict, words and effect."""
+    values = [_number(curve.to_target("samples")) or math.inf for curve in curves]
+    first = curves[0]
+    k, n, low, high = survival.reached(values)
+    ends = [
+        v for c in curves if c.points and (v := _number(c.points[-1].metric, zero=True)) is not None
+    ]
+    got = f"; at the end {power(survival.median(ends))}" if ends else ""
+    middle = survival.median(values)
+    took = f" after {amount(middle, 'samples')} samples" if math.isfinite(middle) else ""
+    words = (
+        f"{plain(first.trial.workload)}: {k} of {_seeds(n)} reached a {plain(first.metric)} of "
+        f"{power(first.target)}{took}{got} (on {plain(first.device_name)})"
+    )
+    verdict = SUPPORTED if k == n else DEPENDS if k else REFUTED
+    effect = f"{k} of {n} [{low:.0%}, {high:.0%}]"
+    return (verdict if n >= FEWEST else UNCLEAR), words, effect
+
+
+def alone(evidence: Evidence, workload: str) -> list[Curve]:
+    """The trials of a workload's own setting, on the first device that has any."""
+    found = (evidence.finals(workload, device=device) for device in DEVICES)
+    return next((curves for curves in found if curves), [])
+
+
+def initially(curves: Sequence[Curve]) -> float | None:
+    """The median metric before training; None where it is not known."""
+    starts = [
+        v for c in curves if c.points and (v := _number(c.points[0].metric, zero=True)) is not None
+    ]
+    return survival.median(starts) if starts else None
+
+
+def made(curves: Sequence[Curve]) -> str:
+    """What a trained model wrote, drew or did; "" where none did."""
+    return next((c.generated for c in curves if c.status == REACHED and c.generated), "")
+
+
+def _number(value: float | None, zero: bool = False) -> float | None:
+    """A number above 0, or also 0; None for all else: files hold any, integers of any length."""
+    try:
+        number = math.nan if value is None else float(value)
+    except OverflowError:
+        return None
+    return number if number > 0 or (zero and number == 0) else None
+
+
+def _seeds(n: int) -> str:
+    return f"{n} seed{'' if n == 1 else 's'}"
+
+
+def _times(value: float) -> str:
+    return "∞" if math.isinf(value) else "not known" if math.isnan(value) else f"{digits(value)}×"

@@ -1,0 +1,92 @@
+"""GPUs make it fast: their speedup over batch sizes, with and without the transfer of a batch."""
+
+from __future__ import annotations
+
+import math
+
+import pandas as pd
+
+from harness.noise import Floor
+from harness.record import ABOUT_MEASURING
+from harness.report.crossover import crossover, device_ratio
+from harness.report.frame import measured
+from harness.report.words import plain, ratio, tally
+from harness.studies.spec import Evidence, Verdict, combined, not_measured
+from harness.studies.timed import OF_CLAIM, exact
+from harness.verdict import FASTER, SAME, SLOWER, Ratio, verdicts
+
+CLAIM = "GPUs make it fast."
+NEEDS = "Workloads and kernels timed on a GPU and on the CPU beside it, and transfers of batches."
+FIGURE = "speedup"
+
+KEY = ["subject", "batch", "mode"]
+
+
+def judge(evidence: Evidence) -> Verdict:
+    """Supported where the GPU is faster beyond the noise floor in most cases and slower in none."""
+    rows = evidence.rows[~evidence.rows["kind"].isin(ABOUT_MEASURING)]
+    pairs = device_ratio(rows)
+    # from Python, launches included, is what a user waits for
+    host = pairs[pairs["mode"] == "host"]
+    pairs = host if len(host) else pairs
+    if pairs.empty:
+        why = evidence.why_not(device="cuda")
+        return not_measured(f"nothing was timed on a GPU and on a CPU alike{why}")
+    values = pairs["value"].to_numpy()
+    best, worst = pairs.iloc[int(values.argmax())], pairs.iloc[int(values.argmin())]
+    effect = f"{_ratio(worst)}× to {_ratio(best)}×"
+    names = sorted(set(evidence.timed()["device_name"].dropna()))
+    words = [
+        f"In {len(pairs)} cases the GPU is {tally(pairs['verdict'].tolist())} than or as the CPU, "
+        f"from {effect} ({worst['subject']} {worst['case']}, {best['subject']} {best['case']})",
+        *_crossings(pairs),
+        *_with_transfer(rows, pairs),
+    ]
+    found = combined([OF_CLAIM[verdict] for verdict in pairs["verdict"]])
+    return Verdict(found, f"{'; '.join(words)} (on {plain(', '.join(names))}).", effect, len(pairs))
+
+
+def _ratio(row: pd.Series) -> str:
+    return ratio(row["value"], row["low"], row["high"])
+
+
+def _crossings(pairs: pd.DataFrame) -> list[str]:
+    """From which batch on it is faster, training eagerly."""
+    train = pairs[(pairs["direction"] == "train") & (pairs["batch"] > 0)]
+    words = []
+    for (subject, provider), rows in train.groupby(["subject", "provider"], sort=False):
+        line = rows.drop_duplicates("batch").sort_values("batch")
+        if provider != "eager" or len(line) < 2 or line["mode"].nunique() > 1:
+            continue
+        batch, value, low, high = (line[c].tolist() for c in ("batch", "value", "low", "high"))
+        words.append(f"{subject}: {crossover(batch, value, low, high).words}")
+    return words
+
+
+def _with_transfer(rows: pd.DataFrame, pairs: pd.DataFrame) -> list[str]:
+    """The same cases with the time that the batch takes to get there."""
+    exactly = exact(measured(rows))
+    moved = exactly[(exactly["direction"] == "transfer") & (exactly["provider"] == "pageable")]
+    moved = moved.drop_duplicates(KEY, keep="last")[[*KEY, "median_s", "low", "high"]]
+    same = ["case", "direction", "dtype", "provider"]
+    times = exactly.drop_duplicates([*KEY, *same, "device"], keep="last")
+    both = times[times["device"] == "cuda"].merge(
+        times[times["device"] == "cpu"], on=[*KEY, *same], suffixes=("", "_cpu")
+    )
+    both = both[both["mode"].isin(pairs["mode"])].merge(moved, on=KEY, suffixes=("", "_move"))
+    columns = (
+        both["median_s_cpu"] / (both["median_s"] + both["median_s_move"]),
+        both["low_cpu"] / (both["high"] + both["high_move"]),
+        both["high_cpu"] / (both["low"] + both["low_move"]),
+        both[["noise_floor", "noise_floor_cpu"]].max(axis=1),
+    )
+    ratios = [
+        Ratio(value, low, high, Floor(share, 0))
+        for value, low, high, share in zip(*(c.tolist() for c in columns), strict=True)
+    ]
+    ratios = [r for r in ratios if 0 < r.low <= r.value <= r.high < math.inf]
+    if not ratios:
+        return ["transfers to the GPU were not measured"]
+    found = verdicts(ratios)
+    counts = ", ".join(f"{found.count(v)} {v}" for v in (FASTER, SAME, SLOWER) if v in found)
+    return [f"with the batch's transfer, of {len(ratios)} cases {counts or 'all unclear'}"]

@@ -1,0 +1,54 @@
+"""A mini-batch step costs less: the time of a training step against the batch size."""
+
+from __future__ import annotations
+
+from harness.noise import Floor
+from harness.report.frame import measured, workloads
+from harness.report.words import plain, ratio, tally, whole
+from harness.studies.spec import Evidence, Verdict, combined, not_measured
+from harness.studies.timed import OF_CLAIM, exact
+from harness.verdict import Ratio, verdicts
+
+CLAIM = "A step on a mini-batch costs less than one on a large batch."
+NEEDS = "Training steps of workloads timed at two batch sizes or more."
+FIGURE = "latency"
+
+COLUMNS = ("batch", "median_s", "low", "high", "noise_floor")
+
+
+def judge(evidence: Evidence) -> Verdict:
+    """The smallest batch above 1 against the largest, by workload and device, told together."""
+    rows = exact(measured(workloads(evidence.rows)))
+    rows = rows[(rows["direction"] == "train") & (rows["provider"] == "eager")]
+    rows = rows[(rows["mode"] == "host") & (rows["batch"] > 1)]
+    ratios, told, names = [], [], []
+    for (subject, device, name), of in rows.groupby(["subject", "device", "device_name"]):
+        line = of.drop_duplicates("batch", keep="last").sort_values("batch")
+        if len(line) < 2:
+            continue
+        batch, middle, low, high, floor = (line[name].to_numpy(dtype=float) for name in COLUMNS)
+        found = Ratio(
+            float(middle[-1] / middle[0]),
+            float(low[-1] / high[0]),
+            float(high[-1] / low[0]),
+            Floor(float(max(floor[0], floor[-1])), 0),
+        )
+        ratios.append(found)
+        names.append(plain(name))
+        told.append(
+            f"{subject} on {device} {ratio(*found[:3])}× from batch {whole(batch[0])} to "
+            f"{whole(batch[-1])}, which has {whole(batch[-1] / batch[0])} times "
+            "the samples"
+        )
+    if not ratios:
+        why = evidence.why_not(direction="train", provider="eager")
+        return not_measured(f"no training step has times at two batch sizes above 1{why}")
+    judged = verdicts(ratios)
+    order = sorted(range(len(ratios)), key=lambda i: ratios[i].value)
+    ends = [told[i] for i in dict.fromkeys((order[0], order[-1]))]
+    effect = " to ".join(f"{ratio(*ratios[i][:3])}×" for i in dict.fromkeys((order[0], order[-1])))
+    words = (
+        f"In {len(ratios)} cases the step on the small batch is {tally(judged)}; the large one "
+        f"takes {', and '.join(ends)} (on {', '.join(sorted(set(names)))})."
+    )
+    return Verdict(combined([OF_CLAIM[v] for v in judged]), words, effect, len(ratios))

@@ -1,0 +1,59 @@
+"""All of it is matrix multiplication: the share of FLOPs, and the share of time."""
+
+from __future__ import annotations
+
+from harness.report.words import plain
+from harness.studies.compare import DEVICES
+from harness.studies.spec import (
+    REFUTED,
+    SUPPORTED,
+    UNCLEAR,
+    Evidence,
+    Verdict,
+    combined,
+    not_measured,
+)
+
+CLAIM = "All computation of a neural network is matrix multiplication."
+NEEDS = "The probe products: a training step of every workload, counted and profiled."
+FIGURE = "kernels"
+
+NEARLY_ALL = 0.9  # what "all" is taken to mean, of a step's FLOPs and of its time
+
+
+def judge(evidence: Evidence) -> Verdict:
+    """Supported where products have nearly all of FLOPs and time in every workload."""
+    verdicts, words, total = [], [], 0
+    for device in DEVICES:
+        found = evidence.found("products", device=device)
+        counted = [v for f in found if (v := f.values.get("flops_share")) is not None]
+        timed = [
+            (share, *ends)
+            for f in found
+            if (share := f.values.get("time_share")) is not None
+            for ends in [[f.values.get(f"time_share_{end}") for end in ("low", "high")]]
+        ]
+        verdicts += [SUPPORTED if share >= NEARLY_ALL else REFUTED for share in counted]
+        verdicts += [_of_time(low, high) for _, low, high in timed]
+        total += len(found)
+        if counted and timed:
+            flops = [f"{share:.0%}" for share in (min(counted), max(counted))]
+            times = [f"{share:.0%}" for share in (min(timed)[0], max(timed)[0])]
+            words.append(
+                f"products and convolutions are {flops[0]} to {flops[1]} of a training step's "
+                f"FLOPs, at least {NEARLY_ALL:.0%} in {sum(s >= NEARLY_ALL for s in counted)} of "
+                f"{len(counted)} workloads, and {times[0]} to {times[1]} of its time, as much in "
+                f"{sum(_of_time(*ends) == SUPPORTED for _, *ends in timed)} of {len(timed)} "
+                f"(on {plain(found[0].device_name)})"
+            )
+    if not words:
+        return not_measured("the probe of products found no share of FLOPs and time")
+    text = "; ".join(words)
+    return Verdict(combined(verdicts), text[0].upper() + text[1:] + ".", text.split(",")[0], total)
+
+
+def _of_time(low: float | None, high: float | None) -> str:
+    """By the least and the most of the steps that were profiled."""
+    if low is None or high is None or low < NEARLY_ALL <= high:
+        return UNCLEAR
+    return SUPPORTED if low >= NEARLY_ALL else REFUTED

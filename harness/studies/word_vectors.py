@@ -1,0 +1,29 @@
+"""Word vectors hold relations: the share of analogies that they answer."""
+
+from __future__ import annotations
+
+from harness.report.words import plain
+from harness.studies.compare import alone, every_seed, initially, made
+from harness.studies.spec import Evidence, Verdict, not_measured
+
+CLAIM = "Word vectors hold relations: man is to woman as king is to queen."
+NEEDS = "word2vec trained from several seeds on the planted corpus, and its answers."
+FIGURE = "currencies"
+
+
+def judge(evidence: Evidence) -> Verdict:
+    """By the seeds that answer as many analogies as the target asks."""
+    curves = alone(evidence, "word2vec")
+    if not curves:
+        why = evidence.why_not(kind="convergence", subject="word2vec")
+        return not_measured(f"word2vec was not trained{why}")
+    verdict, words, effect = every_seed(curves)
+    start = initially(curves)
+    before = f"; before training {start:.1%}" if start is not None else ""
+    asked = [line for line in made(curves).splitlines() if " king is to" in f" {line}"]
+    shown = (
+        f". First such answer (question, found, expected): {' '.join(plain(asked[0]).split())}"
+        if asked
+        else ""
+    )
+    return Verdict(verdict, f"{words}{before}{shown}.", effect, len(curves))
