@@ -49,11 +49,8 @@ class Claim(NamedTuple):
 
 
 def claims(evidence: spec.Evidence) -> list[Claim]:
-    """Every study's claim and verdict, in the order of the course.
-
-    A study that raises leaves its claim not measured, with the first line of the error.
-    """
-    return [_claim(name, evidence) for name in studies.NAMES]
+    """Every study's claim and verdict, in the order of the course."""
+    return [_claim(*judged) for judged in studies.verdicts(evidence)]
 
 
 def tally(found: Sequence[Claim]) -> str:
@@ -63,33 +60,16 @@ def tally(found: Sequence[Claim]) -> str:
     return ", ".join(f"{n} {_MANY.get(word, word) if n > 1 else word}" for n, word in counts)
 
 
-def _claim(name: str, evidence: spec.Evidence) -> Claim:
-    study: spec.Study | None = None
-    try:
-        study = studies.load(name)
-        verdict = _checked(study.judge(evidence))
-    except Exception as error:  # whatever one study does, the others' verdicts are told
-        verdict = spec.not_measured(f"the study failed: {_first_line(error)}")
-    told = {key: plain(str(getattr(study, key, ""))) for key in ("CLAIM", "NEEDS", "FIGURE")}
+def _claim(name: str, claim: str, verdict: spec.Verdict) -> Claim:
+    study = studies.load(name)
     unmeasured = verdict.verdict == spec.NOT_MEASURED
     words = plain(verdict.words)
     return Claim(
-        claim=told["CLAIM"] or plain(name),
+        claim=plain(claim),
         verdict=verdict.verdict,
         effect=plain(verdict.effect) or _NONE,
         n=_NONE if unmeasured and verdict.n == 0 else whole(min(verdict.n, 10**15)),
         words=words.removeprefix(f"{spec.NOT_MEASURED}: ") if unmeasured else words,
-        needs=told["NEEDS"] if unmeasured else "",
-        figure=told["FIGURE"],
+        needs=plain(study.NEEDS) if unmeasured else "",
+        figure=study.FIGURE,
     )
-
-
-def _checked(verdict: spec.Verdict) -> spec.Verdict:
-    if not isinstance(verdict, spec.Verdict) or verdict.verdict not in spec.VERDICTS:
-        raise ValueError(f"it gave no verdict but {str(verdict)[:80]!r}")
-    return verdict
-
-
-def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
