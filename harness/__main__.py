@@ -42,6 +42,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     report.add_argument(
         "--results", type=Path, default=RESULTS, metavar="DIR", help="default: %(default)s"
     )
+    report.add_argument(
+        "--format", choices=("html", "markdown", "csv"), default="html",
+        help="markdown: the verdicts in short; csv: all rows; default: %(default)s",
+    )  # fmt: skip
     compare = commands.add_parser(
         "compare", help="what became faster or slower from one run to another; for CI too"
     )
@@ -100,7 +104,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _tune()
     if chosen.command == "compile":
         return _compile(chosen.arch, chosen.json)
-    return _report(chosen.results, chosen.run)
+    return _report(chosen.results, chosen.run, chosen.format)
 
 
 def _positive(text: str) -> float:
@@ -145,8 +149,9 @@ def _train(chosen: argparse.Namespace) -> int:
         return _refuse(str(error))
 
 
-def _report(results: Path, wanted: str) -> int:
+def _report(results: Path, wanted: str, form: str) -> int:
     from harness import report, store
+    from harness.report import export
 
     try:
         run = store.find(results, wanted)
@@ -155,7 +160,12 @@ def _report(results: Path, wanted: str) -> int:
         curves, unread = store.read_curves(run)
         findings, unfound = store.read_findings(run)
         problems += more + unread + unfound
-        path = report.write(rows, environment, run / store.REPORT, problems, curves, findings)
+        path = run / store.REPORT
+        if form == "html":
+            report.write(rows, environment, path, problems, curves, findings)
+        else:
+            path = path.with_suffix(export.SUFFIXES[form])
+            export.write(form, rows, environment, path, curves, findings)
     except (store.StoreError, ValueError) as error:
         return _refuse(str(error))
     except OSError as error:

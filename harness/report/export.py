@@ -1,0 +1,127 @@
+"""A run's report in short, as GitHub-flavoured Markdown, and all its rows as one CSV table."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from harness import markdown
+from harness.curve import Curve
+from harness.faults import faults
+from harness.probes.spec import Finding
+from harness.record import Row
+from harness.report import claims, summary
+from harness.report.frame import frame
+from harness.report.words import count, plain
+from harness.store import write_atomically
+from harness.studies import spec as studies
+
+SUFFIXES = {"markdown": ".md", "csv": ".csv"}
+
+# what stays as it is in GitHub's Markdown wherever it stands: no markup, link, name or emoji
+_HARMLESS = re.compile(r"[A-Za-z0-9 .,:;'()\[\]%×–-]+")
+_OBEYED = re.compile(r"\]\(|\]:|:\w+:|www\.|GH-\d|[0-9a-f]{7}|^\s|\s$", re.IGNORECASE)
+_FORMULA = ("=", "+", "-", "@")  # what a spreadsheet takes a cell that so begins for
+
+
+def write(
+    form: str,
+    rows: Sequence[Row],
+    environment: Mapping[str, Any],
+    path: Path,
+    curves: Sequence[Curve] = (),
+    findings: Sequence[Finding] = (),
+) -> Path:
+    """Write one run as a form of SUFFIXES; the same arguments give the same bytes.
+
+    Args:
+        form: "markdown" or "csv".
+        rows, environment, curves, findings: as `harness.report.write` takes them.
+        path: the file, replaced whole or not at all.
+
+    Returns:
+        `path`.
+
+    Raises:
+        ValueError: there are no rows; nothing is written.
+        OSError: the file cannot be written; what was there before still is.
+    """
+    if not rows:
+        raise ValueError("no rows to report: the run measured nothing yet, or all was skipped")
+    data = frame(rows)
+    if form == "csv":
+        text = _csv(data)
+    else:
+        evidence = studies.Evidence(data, curves, findings, environment)
+        care = [*summary.void(faults(rows)), *summary.warnings(data)]
+        text = "\n".join(_markdown(evidence, care))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, text)
+    return path
+
+
+def _csv(data: pd.DataFrame) -> str:
+    """A line a row, every column of `frame`; text that a spreadsheet would compute gets a quote."""
+    shown = data.copy()
+    for name in shown.columns[shown.dtypes != "float64"]:
+        shown[name] = shown[name].map(_quoted)
+    return shown.to_csv(index=False, lineterminator="\n")
+
+
+def _quoted(value: object) -> object:
+    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
+
+
+def _markdown(evidence: studies.Evidence, care: Sequence[str]) -> list[str]:
+    data, run = evidence.rows, evidence.environment.get("run_id")
+    lines = [f"# {_text(summary.opening(data))}"]
+    if isinstance(run, str):
+        lines += ["", f"Run {markdown.code(plain(run))}."]
+    no_gpu = summary.no_gpu(data, evidence.environment)
+    if no_gpu:
+        lines += ["", _text(no_gpu)]
+    if care:
+        lines += ["", "To be read with care:", "", *(f"- {_text(line)}" for line in care)]
+    return [*lines, *_claims(claims.claims(evidence)), *_speedups(data), ""]
+
+
+def _claims(found: Sequence[claims.Claim]) -> list[str]:
+    lines = ["", "## Claims of the course", ""]
+    if not found:
+        return [*lines, "None was put to the test."]
+    cells = [
+        [_text(c.claim), f"**{c.verdict}**", _text(c.effect), c.n, _text(c.words)] for c in found
+    ]
+    headings = ["claim", "verdict", "effect, 95 % interval", "n", "what it stands on"]
+    return [*lines, f"{claims.tally(found)}.", "", *markdown.table(headings, cells)]
+
+
+def _speedups(data: pd.DataFrame) -> list[str]:
+    lines = ["", "## Speedups worth knowing", ""]
+    found, more = summary.speedups(data)
+    if not found:
+        return [*lines, "None: no provider was measured beside a baseline in the same case."]
+    floors = "; ".join(_text(floor) for floor in summary.noise_floors(data))
+    cells = [
+        [
+            *map(_text, (s.subject, s.speedup)),
+            f"**{s.verdict}**",
+            *map(_text, (s.provider, s.baseline, s.device, s.mode, s.n, s.case)),
+        ]
+        for s in found
+    ]
+    headings = ["subject", "speedup, 95 % interval", "verdict", "provider", "over", "device"]
+    headings += ["mode", "n", "middle case"]
+    left_out = ["", f"{count(more, 'more line')} left out."] if more else []
+    return [*lines, f"Noise floor: {floors}.", "", *markdown.table(headings, cells), *left_out]
+
+
+def _text(text: str) -> str:
+    """As it is where that is harmless, else as code."""
+    if _HARMLESS.fullmatch(text) and not _OBEYED.search(text):
+        return text
+    return markdown.code(text)
