@@ -103,7 +103,7 @@ def duel_on(device: str, evidence: Evidence, a: Side, b: Side, currency: str) ->
     """The same on one device; None also where the currency is not known of every trial."""
 
     def value(curve: Curve) -> float | None:
-        return _number(curve.to_target(currency))
+        return took(curve, currency)
 
     def show(values: Sequence[float], curves: Sequence[Curve]) -> str:
         middle = survival.median(values)
@@ -209,7 +209,8 @@ def eased(duels: Sequence[Duel]) -> str:
 
 def every_seed(curves: Sequence[Curve]) -> tuple[str, str, str]:
     """Whether a model gets to its target from every seed: the verdict, words and effect."""
-    values = [_number(curve.to_target("samples")) or math.inf for curve in curves]
+    # a target that was met before the first step took nothing
+    values = [took(c, "samples") or (0.0 if c.status == REACHED else math.inf) for c in curves]
     first = curves[0]
     k, n, low, high = survival.reached(values)
     ends = [
@@ -217,10 +218,10 @@ def every_seed(curves: Sequence[Curve]) -> tuple[str, str, str]:
     ]
     got = f"; at the end {power(survival.median(ends))}" if ends else ""
     middle = survival.median(values)
-    took = f" after {amount(middle, 'samples')} samples" if math.isfinite(middle) else ""
+    after = f" after {amount(middle, 'samples')} samples" if math.isfinite(middle) else ""
     words = (
         f"{plain(first.trial.workload)}: {k} of {_seeds(n)} reached a {plain(first.metric)} of "
-        f"{power(first.target)}{took}{got} (on {plain(first.device_name)})"
+        f"{power(first.target)}{after}{got} (on {plain(first.device_name)})"
     )
     verdict = SUPPORTED if k == n else DEPENDS if k else REFUTED
     effect = f"{k} of {n} [{low:.0%}, {high:.0%}]"
@@ -244,6 +245,14 @@ def initially(curves: Sequence[Curve]) -> float | None:
 def made(curves: Sequence[Curve]) -> str:
     """What a trained model wrote, drew or did; "" where none did."""
     return next((c.generated for c in curves if c.status == REACHED and c.generated), "")
+
+
+def took(curve: Curve, currency: str) -> float | None:
+    """What the target took, infinite if it was not reached; None if that is no number above 0."""
+    try:
+        return _number(curve.to_target(currency))
+    except OverflowError:
+        return None
 
 
 def _number(value: float | None, zero: bool = False) -> float | None:

@@ -6,7 +6,7 @@ import math
 
 from harness import batch_size
 from harness.report.words import plain, whole
-from harness.studies.compare import DEVICES, Duel, Side, duel_on, summary
+from harness.studies.compare import DEVICES, Duel, Side, duel_on, summary, took
 from harness.studies.spec import Evidence, Verdict, combined, not_measured
 
 CLAIM = "Per compute, training on mini-batches progresses faster than on large batches."
@@ -59,7 +59,7 @@ def _critical(evidence: Evidence) -> list[str]:
     for device in DEVICES:
         values = {
             batch: [
-                curve.to_target("steps") or math.inf
+                took(curve, "steps") or math.inf
                 for curve in evidence.finals(WORKLOAD, OPTIMIZER, batch, device)
             ]
             for batch in _batches(evidence, device)
