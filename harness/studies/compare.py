@@ -44,12 +44,14 @@ class Duel:
             better, so that a ratio above 1 speaks for b.
         words: the two with their medians and how many seeds got there.
         device_name: where.
+        tuned: whether the learning rates are; others might have another verdict.
     """
 
     a: tuple[float, ...]
     b: tuple[float, ...]
     words: str
     device_name: str
+    tuned: bool
 
     @property
     def n(self) -> int:
@@ -161,22 +163,21 @@ def _duel(
     values = tuple(zip(*known, strict=True))
     curves = tuple(zip(*pairs, strict=True))
     told = [
-        f"{side.label} {show(of, trials)}"
+        f"{side.label}: {show(of, trials)}"
         for side, of, trials in zip((b, a), values[::-1], curves[::-1], strict=True)
     ]
-    words = f"{told[0]} against {told[1]}{_rates(evidence, curves)}"
-    return Duel(values[0], values[1], words, plain(pairs[0][0].device_name))
+    where = plain(pairs[0][0].device_name)
+    return Duel(values[0], values[1], " against ".join(told), where, _tuned(evidence, curves))
 
 
-def _rates(evidence: Evidence, curves: Sequence[Sequence[Curve]]) -> str:
-    """Says where a rate was not tuned: another one might have another verdict."""
+def _tuned(evidence: Evidence, curves: Sequence[Sequence[Curve]]) -> bool:
     settings = {(c.trial.workload, c.trial.optimizer, c.trial.batch) for of in curves for c in of}
     tuned = {
         (c.trial.workload, c.trial.optimizer, c.trial.batch)
         for c in evidence.curves
         if c.role == TUNING
     }
-    return "" if settings <= tuned else ", rates not tuned"
+    return settings <= tuned
 
 
 class Summary(NamedTuple):
@@ -193,8 +194,11 @@ def summary(duels: Sequence[Duel]) -> Summary:
     words = "; ".join(f"{duel.words}: {duel.effect}" for duel in duels)
     few = any(duel.n < survival.MIN_PAIRS for duel in duels)
     order = ", judged by the order of all seeds" if few else ""
+    rates = "" if all(duel.tuned for duel in duels) else ", learning rates not tuned"
     effects = duels[0].effect if len(duels) == 1 else ", ".join(duel.effect for duel in duels)
-    return Summary(f"{words} (on {', '.join(where)}{order}).", effects, min(d.n for d in duels))
+    return Summary(
+        f"{words} (on {', '.join(where)}{order}{rates}).", effects, min(d.n for d in duels)
+    )
 
 
 def eased(duels: Sequence[Duel]) -> str:

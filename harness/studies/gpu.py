@@ -37,8 +37,8 @@ def judge(evidence: Evidence) -> Verdict:
     effect = f"{_ratio(worst)}× to {_ratio(best)}×"
     names = sorted(set(evidence.timed()["device_name"].dropna()))
     words = [
-        f"In {len(pairs)} cases the GPU is {tally(pairs['verdict'].tolist())} than or as the CPU, "
-        f"from {effect} ({worst['subject']} {worst['case']}, {best['subject']} {best['case']})",
+        f"GPU over CPU, in {len(pairs)} cases: {tally(pairs['verdict'].tolist())}, from {effect} "
+        f"({worst['subject']} {worst['case']}, {best['subject']} {best['case']})",
         *_crossings(pairs),
         *_with_transfer(rows, pairs),
     ]

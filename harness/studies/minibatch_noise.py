@@ -51,7 +51,7 @@ def _judged(points: list[tuple[Finding, tuple[float, ...]]]) -> Verdict:
     # noisier, but not as 1/B: half of the claim
     of_noisier, of_others = (SUPPORTED, UNCLEAR) if inverse else (DEPENDS, REFUTED)
     verdict = of_noisier if noisier else of_others
-    law = "as 1/B has it" if inverse else "which 1/B has at -1"
+    law = "an interval with 1/B's -1 in it" if inverse else "and 1/B has -1"
     effect = f"slope {slope:.3f} [{ends[0]:.3f}, {ends[1]:.3f}]"
     first, last = numbers[0], numbers[-1]
     words = (

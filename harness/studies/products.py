@@ -23,7 +23,7 @@ NEARLY_ALL = 0.9  # what "all" is taken to mean, of a step's FLOPs and of its ti
 
 def judge(evidence: Evidence) -> Verdict:
     """Supported where products have nearly all of FLOPs and time in every workload."""
-    verdicts, words, total = [], [], 0
+    verdicts, words, effects, total = [], [], [], 0
     for device in DEVICES:
         found = evidence.found("products", device=device)
         counted = [v for f in found if (v := f.values.get("flops_share")) is not None]
@@ -39,17 +39,18 @@ def judge(evidence: Evidence) -> Verdict:
         if counted and timed:
             flops = [f"{share:.0%}" for share in (min(counted), max(counted))]
             times = [f"{share:.0%}" for share in (min(timed)[0], max(timed)[0])]
+            effects.append(f"{flops[0]} to {flops[1]} of FLOPs, {times[0]} to {times[1]} of time")
             words.append(
-                f"products and convolutions are {flops[0]} to {flops[1]} of a training step's "
-                f"FLOPs, at least {NEARLY_ALL:.0%} in {sum(s >= NEARLY_ALL for s in counted)} of "
-                f"{len(counted)} workloads, and {times[0]} to {times[1]} of its time, as much in "
+                f"products and convolutions have {effects[-1]} of a training step, and at least "
+                f"{NEARLY_ALL:.0%} of the FLOPs in {sum(s >= NEARLY_ALL for s in counted)} of "
+                f"{len(counted)} workloads, of the time in "
                 f"{sum(_of_time(*ends) == SUPPORTED for _, *ends in timed)} of {len(timed)} "
                 f"(on {plain(found[0].device_name)})"
             )
     if not words:
         return not_measured("the probe of products found no share of FLOPs and time")
     text = "; ".join(words)
-    return Verdict(combined(verdicts), text[0].upper() + text[1:] + ".", text.split(",")[0], total)
+    return Verdict(combined(verdicts), text[0].upper() + text[1:] + ".", "; ".join(effects), total)
 
 
 def _of_time(low: float | None, high: float | None) -> str:

@@ -458,7 +458,7 @@ def test_settings_of_one_workload_are_not_mixed():
 
 def test_rates_that_were_not_tuned_are_told():
     curves = trials(MSE, about(100)) + trials(HUBER, about(50))
-    assert "rates not tuned" in studies.load("huber").judge(E(curves=curves)).words
+    assert "learning rates not tuned" in studies.load("huber").judge(E(curves=curves)).words
     tuning = [c for w in (MSE, HUBER) for c in trials(w, [30], role=TUNING)]
     assert "not tuned" not in studies.load("huber").judge(E(curves=curves + tuning)).words
 
