@@ -23,7 +23,7 @@ from harness.studies import spec as studies
 SUFFIXES = {"markdown": ".md", "csv": ".csv"}
 
 # what stays as it is in GitHub's Markdown wherever it stands: no markup, link, name or emoji
-_HARMLESS = re.compile(r"[A-Za-z0-9 .,:;'()\[\]%×–-]+")
+_HARMLESS = re.compile(r"(?:[A-Za-z0-9 .,:;'()\[\]%×±–-]|(?<=[A-Za-z0-9])_(?=[A-Za-z0-9]))+")
 _OBEYED = re.compile(r"\]\(|\]:|:\w+:|www\.|GH-\d|[0-9a-f]{7}|^\s|\s$", re.IGNORECASE)
 _FORMULA = ("=", "+", "-", "@")  # what a spreadsheet takes a cell that so begins for
 

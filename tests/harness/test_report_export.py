@@ -28,6 +28,7 @@ HOSTILE = (
     "**bold**",
     ":smile:",
     "deadbeef1",
+    "_slanted_",
 )
 
 
@@ -80,7 +81,14 @@ def test_hostile_text_in_markdown_is_code(tmp_path, monkeypatch, text):
 
 
 @pytest.mark.parametrize(
-    "text", ["on 12 of 12 workloads, 2.1× [1.9, 2.3].", "5 % (2 pairs)", "–", "0.5; not so"]
+    "text",
+    [
+        "on 12 of 12 workloads, 2.1× [1.9, 2.3].",
+        "5 % (2 pairs)",
+        "–",
+        "0.5; not so",
+        "char_rnn, ± 5 %",
+    ],
 )
 def test_ordinary_words_stay_words(text):
     assert export._text(text) == text
