@@ -13,8 +13,8 @@ if not torch.cuda.is_available():
     os.environ.setdefault("TRITON_INTERPRET", "1")
 
 # `pytest -n 2`: two processes of two threads each on two cores would wait for each other.
-if "PYTEST_XDIST_WORKER" in os.environ:
-    torch.set_num_threads(1)
+if os.environ.pop("PYTEST_XDIST_WORKER", None):
+    torch.set_num_threads(1)  # and popped, for in its presence pytest-benchmark measures nothing
 
 BENCHMARKS = Path(__file__).parent / "benchmarks"
 

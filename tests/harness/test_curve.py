@@ -81,6 +81,7 @@ def test_a_curve_comes_back_from_its_line():
         ({"trial": {"workload": "x"}}, "not a curve"),
         ({"points": [[0, 0, 0, 0, 0, 0, 0, 9.0]]}, "no evaluation met the target"),
         ({"surprise": 1}, "not a curve"),
+        ({"points": [[10**400, 0, 0, 0, 0, 0, 0, 0]]}, "steps is '1000"),
     ],
 )
 def test_a_foreign_line_is_refused_in_one_line(change, message):

@@ -31,6 +31,7 @@ def test_what_is_not_finite_is_null_with_its_reason(value):
         ({"values": []}, "should be objects"),
         ({"values": {"x": "<b>"}}, "value 'x' is '<b>'"),
         ({"values": {"x": True}}, "value 'x' is 'True'"),
+        ({"values": {"x": 10**400}}, "value 'x' is '1000"),
         ({"surprise": 1}, "not a finding"),
     ],
 )
