@@ -22,7 +22,7 @@ study: $(READY)
 
 # pytest -m slow takes minutes more, and .ci/run has it; pytest -m exhaustive takes many.
 test: $(READY)
-	$(PY) -m pytest -m "not slow and not exhaustive" $(ARGS)
+	$(PY) -m pytest -n 2 -m "not slow and not exhaustive" $(ARGS)
 
 report: $(READY)
 	@$(PY) -m harness report

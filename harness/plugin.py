@@ -109,7 +109,9 @@ def pytest_configure(config: pytest.Config) -> None:
         )
     config.option.benchmark_timer = TIMER
     config.addinivalue_line(
-        "markers", "preset(name): a benchmark case that only the preset of this name runs"
+        "markers",
+        "preset(name, mode=None): a benchmark case that only the preset of this name runs, in that "
+        "mode or in all",
     )
     config.addinivalue_line(
         "markers", "devices(*names): a benchmark case that is meant for these devices alone"
@@ -196,14 +198,16 @@ def _member(item: Any, preset: str) -> Member:
     params = {k: v if isinstance(v, int) else str(v) for k, v in given.items()}
     # the test's id without the provider is the case, on a device, in a mode
     others = [f"{k}={v}" for k, v in sorted(params.items()) if k != "provider"]
-    wanted = all(mark.args[0] == preset for mark in item.iter_markers("preset"))
+    mode = str(given.get("bench_mode", "host"))
+    marks = [m for m in item.iter_markers("preset") if m.kwargs.get("mode", mode) == mode]
+    wanted = all(mark.args[0] == preset for mark in marks)
     return Member(
         id=item.nodeid,
         name=item.name,
         group=f"{item.nodeid.partition('[')[0]}[{' '.join(others)}]",
         provider=str(given.get("provider", "")),
         device=str(given["bench_device"]),
-        mode=str(given.get("bench_mode", "host")),
+        mode=mode,
         params=params,
         wanted=wanted,
     )

@@ -53,6 +53,8 @@ def transfers():
     ]
 
 
+# models this small stay in a cache whatever is done: cold is a second look, not the first
+@pytest.mark.preset("full", mode="cold")
 @pytest.mark.parametrize(("workload", "direction", "batch", "provider"), cases())
 def test_workloads(compare, workload, direction, batch, provider):
     compare(lambda device: of_workload(workloads.load(workload), direction, batch, device))
