@@ -14,7 +14,9 @@ if not torch.cuda.is_available():
 
 # `pytest -n 2`: two processes of two threads each on two cores would wait for each other.
 if os.environ.pop("PYTEST_XDIST_WORKER", None):
-    torch.set_num_threads(1)  # and popped, for in its presence pytest-benchmark measures nothing
+    # popped, for in its presence pytest-benchmark measures nothing; children are to be alike
+    torch.set_num_threads(1)
+    os.environ["OMP_NUM_THREADS"] = "1"
 
 BENCHMARKS = Path(__file__).parent / "benchmarks"
 
