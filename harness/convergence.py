@@ -90,23 +90,34 @@ _RATES = {
     },
     "mlp_classification": {
         **{"momentum": 0.05, "nesterov": 0.05, "adagrad": 0.03, "rmsprop": 0.002},
-        **{"adam": 0.003, "muon": 0.01},
+        **{"adam": 0.003, "muon": 0.01, "lbfgs": 1.0, "natural_gradient_cg": 1.0},
+    },
+    # softmax regression, small enough for its Hessian
+    "deep_mlp/1x64-standardised": {
+        **{"gradient_descent": 1.0, "momentum": 0.2, "nesterov": 0.2, "adagrad": 0.1},
+        **{"rmsprop": 0.01, "muon": 0.02, "lbfgs": 1.0},
+        **{"newton": 1.0, "natural_gradient": 1.0, "natural_gradient_cg": 1.0},
     },
 }
+_MOST_EXACT = 50  # steps of a second-order optimizer, each of which may take seconds
 
 
 def _optimizers() -> list[Setting]:
     import workloads
+    from workloads.optimizers import FULL_BATCH, SECOND_ORDER
 
     found = []
     for name, rates in _RATES.items():
-        batch = workloads.load(name).batch_size
+        workload = workloads.load(name)
         for optimizer, rate in rates.items():
+            whole = optimizer in FULL_BATCH
+            batch = len(workload.data().train) if whole else workload.batch_size
+            most = _MOST_EXACT if optimizer in SECOND_ORDER else None
             quick = name == "linear_regression"
-            # the step of a second-order method has a length of its own
-            tuned = () if rate == 1.0 else _BOTH
+            # the step of a second-order method has a length of its own, a line search finds it
+            tuned = () if optimizer in (*SECOND_ORDER, "lbfgs") else _BOTH
             presets = _BOTH if quick else _FULL
-            found.append(Setting(name, optimizer, batch, rate, tuned, presets))
+            found.append(Setting(name, optimizer, batch, rate, tuned, presets, most))
     return found
 
 
