@@ -243,6 +243,20 @@ def test_the_added_product_by_descriptors(device, monkeypatch, sizes, dtype):
     assert shapes == ["tma"] * 2
 
 
+def test_the_added_product_is_rounded_once_by_descriptors(device, monkeypatch):
+    """2049 lies between two float16 numbers: it is 1 above -2048 only if it is added unrounded."""
+    if device == "cuda" and added._architecture(torch.empty(0, device=device)) == "sm_80":
+        pytest.skip("needs a Hopper or Blackwell GPU")
+    elif device == "cpu":
+        monkeypatch.setattr(added, "_architecture", lambda operand: "sm_90")
+    like = {"dtype": torch.float16, "device": device}
+    a, b = torch.ones(24, 32, **like), torch.zeros(32, 40, **like)
+    b[0], b[1] = 2048, 1
+    out = torch.full((24, 40), -2048.0, **like)
+    added.add_product(a, b, out)
+    assert (out == 1).all()
+
+
 @pytest.mark.parametrize("rows", [9, 17, 33, 49])  # 1 to 4 chunks, the last of one row
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16, BFLOAT16], ids=str)
 @pytest.mark.parametrize("reduction", ["none", "mean"])
