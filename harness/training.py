@@ -134,11 +134,11 @@ class _Running:
         model = self._workload.model(self._trial.seed).to(self._trial.device)
         step = _make(self._trial, self._workload, model)
         step(data.sample(train, self._trial.batch, 0))
-        float(self._workload.metric(model, self._validation))
+        _metric(self._workload, model, self._validation)
 
     def metric(self, batch: Batch) -> float:
         """The workload's metric of the model as it is, on any batch."""
-        return float(self._workload.metric(self.model, batch))
+        return _metric(self._workload, self.model, batch)
 
     def evaluate(self) -> Point:
         metric = self.metric(self._validation)
@@ -176,6 +176,11 @@ class _Running:
             self._flops += self._step.flops(flops, size) + flops.draw * size
         except UnknownFlops as unknown:
             self._why["flops"] = str(unknown)
+
+
+@torch.no_grad()
+def _metric(workload: Workload, model: nn.Module, batch: Batch) -> float:
+    return float(workload.metric(model, batch))
 
 
 def _make(trial: Trial, workload: Workload, model: nn.Module) -> optimizers.Step:

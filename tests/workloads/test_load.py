@@ -7,7 +7,12 @@ from pathlib import Path
 import pytest
 
 import workloads
+from harness import case, convergence, training
+from harness.curve import REACHED, Trial
+from harness.subjects import TRAIN, of_workload
+from harness.timing import Limits
 
+SHORT = Limits(min_sampled_s=0.01, max_samples=30, max_s=0.2, warmup_s=0.01, max_warmup_s=0.05)
 ROOT = Path(workloads.__file__).parents[1]
 
 FROM_OUTSIDE = '''
@@ -23,7 +28,7 @@ WORKLOAD = Workload(
     model=lambda seed: torch.nn.Linear(10, 1),
     loss=lambda model, batch: F.l1_loss(model(batch.x), batch.y),
     metric=lambda model, batch: F.l1_loss(model(batch.x), batch.y),
-    target=Target("mean absolute error", 0.5),
+    target=Target("mean absolute error", 0.7),
     flops=Flops(20, 20),
     optimizer="sgd",
     learning_rate=0.1,
@@ -68,7 +73,13 @@ def test_a_new_workload_is_one_file_and_one_word(tmp_path, monkeypatch):
     try:
         workload = workloads.load("from_outside")
         assert workload.name == "from_outside"
-        assert workload.loss(workload.model(0), workload.data().train).item() > 0
+        curve = training.run(Trial("from_outside", "sgd", 32, 0.05, 0))
+        assert (curve.status, curve.reason) == (REACHED, None)
+        assert curve.points[-1].flops == curve.points[-1].samples * 40
+        setting = case.Setting("cpu", "a processor", "host", "quick", limits=SHORT)
+        timed = case.run(of_workload(workload, TRAIN, 8, "cpu"), ["eager"], setting)["eager"]
+        assert timed.fields["status"] == "ok" and timed.fields["median_s"] > 0
+        assert "from_outside" in {setting.workload for setting in convergence.settings()}
     finally:
         sys.modules.pop("workloads.from_outside", None)
         vars(workloads).pop("from_outside", None)
