@@ -99,7 +99,8 @@ _RATES = {
         **{"newton": 1.0, "natural_gradient": 1.0, "natural_gradient_cg": 1.0},
     },
 }
-_MOST_EXACT = 50  # steps of a second-order optimizer, each of which may take seconds
+# Steps of a second-order optimizer, seconds each: it is at a target by then, or has overfitted.
+_MOST_EXACT = 10
 
 
 def _optimizers() -> list[Setting]:
