@@ -131,6 +131,10 @@ def run(comparison: Comparison, providers: Sequence[str], setting: Setting) -> d
         if isinstance(outcome, Exception):
             failed[name] = (_status_of(outcome, setting.mode), _first_line(outcome))
             _free_memory(setting.device)
+        elif outcome and (
+            wrong := fields_of.impossible(comparison, outcome, setting.device, setting.device_name)
+        ):
+            failed[name] = (record.FAILED, wrong)
         if name in failed:
             results[name] = Result(_row_fields(fields, name, *failed[name]))
             continue

@@ -8,13 +8,14 @@ from typing import Any
 
 import torch
 
+from harness import datasheet
 from harness.clocks import launch_s
 from harness.comparison import Comparison
 from harness.contention import BUSY
 from harness.energy import measure_energy
 from harness.environment import DeviceState
 from harness.record import ABOUT_MEASURING
-from harness.roofline import Roofs
+from harness.roofline import Roofs, cache_bytes
 from harness.statistics import speedup_interval
 from harness.timing import Measurement
 
@@ -72,6 +73,23 @@ def work(comparison: Comparison, m: Measurement, roofs: Roofs | None, mode: str)
         )
     high = m.high if math.isfinite(m.high) else m.median
     return fields | roofs.share(comparison, m.median, high, mode)
+
+
+def impossible(comparison: Comparison, m: Measurement, device: str, name: str) -> str | None:
+    """Why the time cannot be: it is below what the GPU's datasheet allows; None if it can."""
+    if device != "cuda":
+        return None
+    rounded = torch.backends.cuda.matmul.fp32_precision == datasheet.TF32
+    dtype = datasheet.TF32 if rounded and comparison.dtype == "float32" else comparison.dtype
+    cache = cache_bytes(device)
+    least = datasheet.least_s(name, dtype, comparison.flops, comparison.bytes, cache)
+    slowest = m.high if math.isfinite(m.high) else m.median
+    if least is None or slowest >= least:
+        return None
+    return (
+        f"measured wrong: {slowest:.3g} s an iteration, and {name} cannot take less than "
+        f"{least:.3g} s by its datasheet"
+    )
 
 
 def state(before: DeviceState, after: DeviceState) -> dict[str, Any]:

@@ -7,13 +7,15 @@ kind "check"; `harness.trust.faults` judges them when they are read.
 
 from __future__ import annotations
 
-import statistics
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import torch
+import triton
+import triton.language as tl
 from torch import Tensor
+from triton.language.extra.cuda import globaltimer
 
 from harness import roofline
 from harness.comparison import Comparison
@@ -23,7 +25,6 @@ from harness.timing import Limits
 NOTHING, DELAY, COPY, PRODUCT = "nothing", "delay", "copy", "product"
 MODE = {"cpu": "host", "cuda": "warm"}
 DELAY_S = {"cpu": 2e-3, "cuda": 10e-3}  # a GPU's is launched and waited for in some 20 us: 0.2%
-AWAKE_S = 0.3  # after which an idle GPU's clock has risen
 # a CPU's memory takes seconds to be filled and checked, which its roof costs already
 COPY_LEVEL = {"cpu": roofline.CACHE, "cuda": roofline.MEMORY}
 PRODUCT_DTYPE = "bfloat16"
@@ -35,7 +36,7 @@ LIMITS = Limits(
 def comparisons(device: str) -> Iterator[Comparison]:
     """The self-checks of a device, each to be measured before the next one is asked for."""
     yield _of(NOTHING, device, lambda: None, None)
-    yield _of(DELAY, device, *(_sleep() if device == "cuda" else _spin()))
+    yield _of(DELAY, device, *(_globaltimer() if device == "cuda" else _spin()))
     yield replace(roofline.copy(device, COPY_LEVEL[device]), kind=CHECK, subject=COPY)
     if device == "cuda":
         yield replace(roofline.product(device, PRODUCT_DTYPE), kind=CHECK, subject=PRODUCT)
@@ -81,24 +82,18 @@ def _spin() -> tuple[Callable[[], object], float]:
     return spin, length
 
 
-def _sleep() -> tuple[Callable[[], object], float]:
-    """A kernel that waits for so many of the GPU's cycles, and its seconds by the host's clock.
+@triton.jit
+def _wait(waited_ptr, nanoseconds):
+    start = globaltimer()
+    now = start
+    while now - start < nanoseconds:
+        now = globaltimer()
+    tl.store(waited_ptr, now - start)  # what is never read could be left out
 
-    The cycles are asked for, and their length is not known: it is what the host's clock says of
-    the same kernel just before events measure it.
-    """
 
-    def seconds(cycles: int) -> float:
-        torch.cuda.synchronize()
-        start = time.perf_counter()
-        torch.cuda._sleep(cycles)
-        torch.cuda.synchronize()
-        return time.perf_counter() - start
-
-    guess, lasts = 10_000_000, 0.0
-    start = time.perf_counter()
-    while time.perf_counter() - start < AWAKE_S:
-        lasts = seconds(guess)
-    cycles = round(guess * DELAY_S["cuda"] / lasts)
-    expected = statistics.median(seconds(cycles) for _ in range(15))
-    return lambda: torch.cuda._sleep(cycles), expected
+def _globaltimer() -> tuple[Callable[[], object], float]:
+    """A kernel that waits by the GPU's own clock of nanoseconds, which ticks every microsecond
+    whatever the clocks of its multiprocessors do, and is not the one of CUDA's events."""
+    length = DELAY_S["cuda"]
+    waited = torch.zeros(1, dtype=torch.int64, device="cuda")
+    return lambda: _wait[(1,)](waited, round(1e9 * length)), length

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
+from harness import datasheet
 from harness.record import OK
 from harness.report import words
 from harness.trust import LOW, NONE
@@ -86,6 +87,20 @@ def _whole(heading: str, field: str) -> Column:
 def _median(r: Record) -> Cell:
     ends = (r["median_s"], r["median_low_s"], r["median_high_s"])
     return _number(r["median_s"], words.si_interval(*ends, unit="s"))
+
+
+def _datasheet(r: Record) -> Cell:
+    """The maker's peak beside a measured one; of a cache no datasheet tells."""
+    known = datasheet.peaks(r["device_name"])
+    product = r["subject"] == "product"
+    peak = None
+    if known and product:
+        peak = known.flop_per_s.get(r["dtype"])
+    elif known and r["case"] == "memory":
+        peak = known.byte_per_s
+    if peak is None:
+        return Cell("not known")
+    return _number(peak, words.si(peak, "FLOP/s" if product else "B/s"))
 
 
 def _speedup(r: Record) -> Cell:
@@ -168,6 +183,7 @@ ROOFS = (
     _STATUS,
     _si("rate of work", "flop_per_s", "FLOP/s"),
     _si("rate of bytes", "byte_per_s", "B/s"),
+    Column("by the datasheet", "device_name", _datasheet),
     Column("median, 95 % interval", "median_s", _median),
     _whole("n", "n"),
     _WHY,

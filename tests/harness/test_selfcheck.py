@@ -1,5 +1,9 @@
 """What the harness knows beforehand it measures right, and says so where it does not."""
 
+import os
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -41,6 +45,32 @@ def test_a_gpu_has_no_fault():
     assert [r.id for r in found] == ["nothing", "delay", "copy", "product"]
     assert all(r.status == "ok" for r in found)
     assert faults(found) == {}
+
+
+WAIT = """
+import triton
+from triton.backends.compiler import GPUTarget
+from triton.compiler import ASTSource
+from harness.selfcheck import _wait
+
+types = {"waited_ptr": "*i64", "nanoseconds": "i64"}
+print(triton.compile(ASTSource(_wait, types, {}), target=GPUTarget("cuda", 90, 32)).asm["ptx"])
+"""
+
+
+def test_a_gpus_delay_reads_its_clock_in_a_loop(tmp_path):
+    """As PTX, since the interpreter has no such clock."""
+    root = Path(__file__).parents[2]
+    environment = {k: v for k, v in os.environ.items() if k != "TRITON_INTERPRET"}
+    environment |= {"PYTHONPATH": str(root), "TRITON_CACHE_DIR": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-c", WAIT], env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    code = re.sub(r"//.*", "", done.stdout)
+    assert re.search(r"(\$\w+):[^:]*%globaltimer[^:]*bra\s+\1;", code)
+    assert code.count("%globaltimer") == 2
+    assert selfcheck.DELAY_S["cuda"] >= 10e-3
 
 
 def test_a_clock_that_runs_wrong_is_found(monkeypatch):
