@@ -24,14 +24,13 @@ from dataclasses import dataclass
 import torch
 
 from harness.clocks import calibrated, captured, nothing, synchronizer, taker
-from harness.statistics import effective_size, median_interval
+from harness.statistics import BLOCK, effective_size, median_interval
 
 MODES = ("host", "warm", "cold", "graph")
 DEVICES = ("cpu", "cuda")
 
 SETTLED = 0.02  # warm-up ends when the medians of two windows differ by less
 WINDOW_S = 0.05
-BLOCK = 5  # samples a provider takes before the next one's turn; 1 where they are slow
 SLOW_S = 0.05
 
 PRECISE, PLATEAU = "precise", "plateau"

@@ -65,8 +65,8 @@ def write(
 
 
 def _csv(data: pd.DataFrame) -> str:
-    """A line a row, every column of `frame`; text that a spreadsheet would compute gets a quote."""
-    shown = data.copy()
+    """A line a row, every column of `frame` but the samples; a quote before what is a formula."""
+    shown = data.drop(columns="samples")  # benchmark.json has them
     for name in shown.columns[shown.dtypes != "float64"]:
         shown[name] = shown[name].map(_quoted)
     return shown.to_csv(index=False, lineterminator="\n")

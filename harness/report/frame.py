@@ -25,7 +25,8 @@ def frame(rows: Sequence[Row]) -> pd.DataFrame:
 
     And noise_floor, the share that a speedup has to exceed on its device in its mode, and verdict,
     one of `harness.verdict.VERDICTS` for rows that are compared, all of them judged together. And
-    trust, one of `harness.trust.GRADES`, with trust_reasons in words.
+    trust, one of `harness.trust.GRADES`, with trust_reasons in words. And samples, the row's own
+    tuple of seconds in the order they were taken, which is not copied.
     Numbers and counts are float64 with NaN where there is none; text and flags are objects
     with None. Text is made printable here (`words.plain`), escaping is left to who writes it.
     """
@@ -67,6 +68,7 @@ def _judged(table: pd.DataFrame, rows: Sequence[Row]) -> pd.DataFrame:
         trust=pd.Series([grade and grade.grade for grade in grades], dtype="object"),
         trust_reason="a trial's samples are its seeds",
         trust_reasons=pd.Series(told, dtype="object"),
+        samples=pd.Series([row.samples for row in rows], dtype="object"),
         verdict=pd.Series([None] * len(table), dtype="object"),
     )
     compared = comparable(table)
