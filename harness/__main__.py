@@ -1,4 +1,4 @@
-"""python -m harness report, compare, train, compile, tune, doctor.
+"""python -m harness report, compare, train, sweep, compile, tune, doctor.
 
 Imports nothing heavy before it must.
 """
@@ -84,6 +84,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     train.add_argument("--images", type=Path, metavar="FILE", help="your own images, in IDX form")
     train.add_argument("--labels", type=Path, metavar="FILE", help="and their labels")
     train.add_argument("--mnist", action="store_true", help="MNIST from OpenML, kept for next time")
+    sweep = commands.add_parser(
+        "sweep", help="train the studies' settings from several seeds each, into a run of its own"
+    )
+    sweep.add_argument(
+        "patterns", nargs="*", metavar="PATTERN",
+        help='part of a setting\'s name, or "cnn-*"; default: all of the preset',
+    )  # fmt: skip
+    sweep.add_argument(
+        "--preset", choices=("quick", "full"), default="quick", help="default: %(default)s"
+    )
+    sweep.add_argument(
+        "--device", choices=("cpu", "cuda"), default="cpu", help="default: %(default)s"
+    )
+    sweep.add_argument(
+        "--results", type=Path, default=RESULTS, metavar="DIR", help="default: %(default)s"
+    )
+    sweep.add_argument("--resume", metavar="RUN", help='a run to go on with; "last" is the newest')
     machine = commands.add_parser(
         "compile", help="build every kernel with no GPU; registers, spills, shared memory"
     )
@@ -98,6 +115,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _doctor()
     if chosen.command == "train":
         return _train(chosen)
+    if chosen.command == "sweep":
+        return _sweep(chosen)
     if chosen.command == "compare":
         return _compare(chosen)
     if chosen.command == "tune":
@@ -146,6 +165,18 @@ def _train(chosen: argparse.Namespace) -> int:
             )
         )
     except train.CannotTrain as error:
+        return _refuse(str(error))
+
+
+def _sweep(chosen: argparse.Namespace) -> int:
+    from harness import store, sweep
+
+    options = sweep.Options(
+        tuple(chosen.patterns), chosen.preset, chosen.device, chosen.results, chosen.resume
+    )
+    try:
+        return sweep.run(options)
+    except (sweep.CannotSweep, store.StoreError) as error:
         return _refuse(str(error))
 
 

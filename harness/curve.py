@@ -86,6 +86,15 @@ class Curve:
         shifted: the metric on the workload's shifted set at the end; None where it has none.
         setting: the name of the setting that it belongs to, "" for none.
         role: FINAL or TUNING.
+        world_size: processes (ranks) that trained it, each on a device and a part of the batch.
+        backend: what they talked through, "gloo" or "nccl"; None for one process.
+        host: where the clock was read; hosts: of all ranks, sorted, with commas between. Both
+            are "" for one process on the machine that environment.json describes.
+        communication_share: of `seconds`, in which gradients or batch statistics were on their
+            way between ranks, waiting for the slowest included; None for one process, or
+            where it is not known.
+        shared_device: whether other trials ran on its device at the same time, so that its
+            seconds and joules are no timing.
     """
 
     trial: Trial
@@ -102,6 +111,12 @@ class Curve:
     shifted: float | None = None
     setting: str = ""
     role: str = FINAL
+    world_size: int = 1
+    backend: str | None = None
+    host: str = ""
+    hosts: str = ""
+    communication_share: float | None = None
+    shared_device: bool = False
 
     def met(self, value: float | None) -> bool:
         """Whether a value of the metric is as good as the target."""
@@ -182,6 +197,8 @@ _CURVE = {
     **{"metric": str, "target": _NUMBER, "lower_is_better": bool, "status": str},
     **{"reason": (str, type(None)), "device_name": str, "threads": int, "why": dict},
     **{"generated": (str, type(None)), "shifted": _MAYBE, "setting": str, "role": str},
+    **{"world_size": int, "backend": (str, type(None)), "host": str, "hosts": str},
+    **{"communication_share": _MAYBE, "shared_device": bool},
 }
 _POINT = {
     **{"steps": int, "samples": int, "flops": _MAYBE, "seconds": _NUMBER},

@@ -91,6 +91,13 @@ FIELDS: dict[str, tuple[str, bool]] = {
     "samples_to_target": (NUMBER, False),
     "flops_to_target": (NUMBER, False),
     "joules_to_target": (NUMBER, False),
+    # past one process: torchrun's ranks, or trials on the machines of a cluster
+    "world_size": (COUNT, False),  # ranks that trained one trial together
+    "backend": (TEXT, False),  # what they talked through: gloo or nccl
+    "host": (TEXT, False),  # where all of its seconds and joules were measured
+    "hosts": (TEXT, False),  # all that had a part in its trials, sorted, with commas between
+    "communication_share": (NUMBER, False),  # of the trials' seconds, the median
+    "shared_device": (FLAG, False),  # other trials had the device too: its time is no claim
     # resources
     "peak_memory_bytes": (COUNT, False),
     "energy_j": (NUMBER, False),  # joules an iteration, gross

@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import functools
 import math
-import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from harness import case, environment, noise, probes, record, selfcheck, store, trials
+from harness import case, environment, noise, probes, record, selfcheck, trials
 from harness.comparison import Comparison
 from harness.convergence import Setting
-from harness.curve import Curve
+from harness.folder import Folder
 from harness.progress import LiveProgress
 from harness.record import Row
 from harness.roofline import Roofs
-from harness.timing import BLOCK
+from harness.statistics import quickest
 
 Build = Callable[[str], Comparison]
 
@@ -60,28 +58,22 @@ class Session:
     Args:
         options: what was asked for.
         members: the rows to be, in the order in which they will be asked for.
+        engine: what runs the trials.
 
     Raises:
         StoreError: the results folder cannot be used, or there is no such run to resume.
     """
 
-    def __init__(self, options: Options, members: Sequence[Member]):
-        self.options = options
+    def __init__(
+        self, options: Options, members: Sequence[Member], engine: trials.Engine = trials.here
+    ):
+        self.options, self._engine = options, engine
         self.start = time.perf_counter()
-        self.environment: dict[str, Any] = environment.describe()
+        self.folder = Folder(options.results, options.resume)
+        self.run, self.rows = self.folder.run, self.folder.rows
+        self.problems = self.folder.problems
         self.gpu_usable, self.gpu_reason = environment.probe_gpu()
-        self.run = self._folder()
-        self.store = store.Store(self.run, self.environment | {"run_id": self.run.name})
-        self.problems: list[str] = []
-        self.rows: dict[str, Row] = {}
         self.probed: dict[str, str] = {}  # by id, why it was not run, or ""
-        self._curves: dict[trials.Key, Curve] = {}
-        if options.resume:
-            found, self.problems = store.read(self.run)
-            self.rows = {r.id: r for r in found if r.status != record.NOT_MEASURED}
-            curves, more = store.read_curves(self.run)
-            self.problems += more
-            self._curves = {trials.key(curve): curve for curve in curves}
         self.kept = len(self.rows)
         self.members: dict[str, list[Member]] = {}
         for member in members:
@@ -92,31 +84,6 @@ class Session:
         self._names = {d: environment.device_name(d) for d in {m.device for m in members}}
         self._roofs: dict[str, Roofs] = {}
         self._checked: set[str] = set()
-
-    def _folder(self) -> Path:
-        machine = environment.machine_id(self.environment)
-        results = self.options.results
-        if self.options.resume:
-            run = store.find(results, self.options.resume)
-            if run.resolve().parent.name != machine:
-                raise store.StoreError(
-                    f"cannot resume {run.name}: it was measured on {run.resolve().parent.name}, "
-                    f"and this machine is {machine}"
-                )
-            before, _ = store.read_environment(run)
-            for name in ("commit", "dirty", "torch", "threads"):
-                then, now = _identity(before)[name], _identity(self.environment)[name]
-                if then != now:
-                    raise store.StoreError(
-                        f"cannot resume {run.name}: its {name} was {then}, and is {now} now; "
-                        "start a new run"
-                    )
-            return run
-        git = self.environment.get("git") or {}
-        commit = f"-{git['commit'][:7]}" if git.get("commit") else ""
-        stem = f"{datetime.now(UTC):%Y%m%d-%H%M%S}{commit}"
-        names = (stem if i == 1 else f"{stem}-{i}" for i in range(1, 100))
-        return next(p for n in names if not (p := results / machine / n).exists())
 
     def row(self, member: Member, build: Build) -> Row:
         """The row of a member, measured now with all others of its group if need be.
@@ -147,8 +114,7 @@ class Session:
         fields = trials.row_fields(setting, outcome, member.device, name, preset, why)
         label = f"convergence {setting.workload} {member.device}"
         row = Row(member.id, label, member.name, member.params, fields, trials.samples(outcome))
-        self.store.append([row])
-        self.rows[row.id] = row
+        self.folder.put([row])
         if self.progress and member.wanted:
             told = f"{setting.name} {member.device}: {_told_trials(fields)}" if outcome else None
             self.progress.end(told, outcome is not None)
@@ -168,7 +134,7 @@ class Session:
             self.progress.begin(f"probe {name} {member.device}")
         count = 0
         for finding in probes.load(name).run(member.device, self.options.preset):
-            self.store.append_finding(finding)
+            self.folder.store.append_finding(finding)
             count += 1
         if self.progress:
             self.progress.end(f"probe {name} {member.device}: {count} findings", False)
@@ -178,15 +144,12 @@ class Session:
         budget = self.options.budget_s
         return trials.Runner(
             self.options.preset,
-            self._curves,
-            self._keep_curve,
+            self.folder.curves,
+            self.folder.keep,
             self.progress.begin if self.progress else lambda words: None,
             self.start + budget if budget is not None else math.inf,
+            self._engine,
         )
-
-    def _keep_curve(self, curve: Curve) -> None:
-        self.store.append_curve(curve)
-        self._curves[trials.key(curve)] = curve
 
     def _measure(self, group: Sequence[Member], build: Build) -> None:
         device, mode = group[0].device, group[0].mode
@@ -218,7 +181,9 @@ class Session:
             for name in again:
                 key, of = f"aa::{group[0].group}", {"provider": name, "device": device}
                 fields = measured[name].fields | {"kind": record.AA}
-                self._put([Row(key, label, f"aa {label}", of, fields, measured[name].samples)])
+                self.folder.put(
+                    [Row(key, label, f"aa {label}", of, fields, measured[name].samples)]
+                )
         rows = self._keep(group, results, label)
         timed = any(row.status == record.OK for row in rows)
         if self.progress and any(m.wanted for m in group):
@@ -233,12 +198,8 @@ class Session:
             Row(m.id, label, m.name, m.params, results[m.id].fields, results[m.id].samples)
             for m in group
         ]
-        self._put(rows)
+        self.folder.put(rows)
         return rows
-
-    def _put(self, rows: Sequence[Row]) -> None:
-        self.store.append(rows)
-        self.rows |= {row.id: row for row in rows}
 
     def _check_itself(self, device: str) -> None:
         """What is known is measured before what is not, once for each device."""
@@ -255,7 +216,7 @@ class Session:
                 self.progress.begin(f"self-check: {check.subject} {device}")
             result = case.run(check, [check.baseline], setting)[check.baseline]
             group, params = f"self-check {device}", {"device": device}
-            self._put([Row(key, group, check.subject, params, result.fields, result.samples)])
+            self.folder.put([Row(key, group, check.subject, params, result.fields, result.samples)])
 
     def _with_copy(
         self, comparison: Comparison, names: Sequence[str], setting: case.Setting
@@ -308,14 +269,11 @@ class Session:
             setting = case.Setting(device, self._names[device], mode, self.options.preset)
             result = case.run(roof, ["torch"], setting)["torch"]
             row = Row(key, group, name, {"device": device}, result.fields, result.samples)
-            self.store.append([row])
-            self.rows[key] = row
+            self.folder.put([row])
         row = self.rows[key]
         if row.status != record.OK:
             return None
-        # what the machine can do, so the fast end: the quickest stretch that was seen
-        blocks = [row.samples[i : i + BLOCK] for i in range(0, len(row.samples), BLOCK)]
-        return min(statistics.median(block) for block in blocks)
+        return quickest(row.samples)
 
     def finish(self) -> dict[str, int]:
         """Write benchmark.json from all rows on disk; rows by status.
@@ -323,23 +281,7 @@ class Session:
         Raises:
             StoreError: it cannot be written.
         """
-        rows, self.problems = store.read(self.run) if self.rows else ([], self.problems)
-        store.write_benchmark_json(self.run, self.environment, rows)
-        counts = dict.fromkeys(record.STATUSES, 0)
-        for row in rows:
-            counts[row.status] += row.extra_info["kind"] not in record.ABOUT_MEASURING
-        return counts
-
-
-def _identity(described: Mapping[str, Any]) -> dict[str, Any]:
-    """What must not change within a run."""
-    git, packages = described.get("git") or {}, described.get("packages") or {}
-    return {
-        "commit": git.get("commit"),
-        "dirty": git.get("dirty"),
-        "torch": packages.get("torch"),
-        "threads": described.get("torch_threads"),
-    }
+        return self.folder.finish()
 
 
 def _told_trials(info: Mapping[str, Any]) -> str:

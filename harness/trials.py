@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import statistics
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
@@ -26,6 +27,30 @@ Key = tuple[str, str, Trial]
 
 class OutOfBudget(Exception):
     """The time of the run was spent before the setting's trials were done."""
+
+
+class Job(NamedTuple):
+    """A trial to be run.
+
+    Attributes:
+        max_steps: after which it is censored.
+        show: whether to ask the trained model for what it generates.
+    """
+
+    trial: Trial
+    max_steps: int
+    show: bool
+
+
+# Runs trials that do not depend on each other, and gives each as it ends, in any order.
+Engine = Callable[[Sequence[Job]], Iterable[tuple[Job, Curve]]]
+
+
+def here(jobs: Sequence[Job]) -> Iterator[tuple[Job, Curve]]:
+    """The engine of one process: one trial after the other, each started when it is asked for."""
+    for job in jobs:
+        workload = load(job.trial.workload)
+        yield job, training.run(job.trial, workload, max_steps=job.max_steps, show=job.show)
 
 
 class Outcome(NamedTuple):
@@ -55,8 +80,10 @@ class Runner:
         preset: "quick" or "full".
         done: the trials that are on disk.
         keep: puts a trial on disk.
-        told: told before each trial what it is.
-        deadline: time.perf_counter() after which no trial is started.
+        told: told before each trial what it is; of an engine that runs several at once, while
+            it is waited for.
+        deadline: time.perf_counter() after which no trial is started, nor waited for.
+        engine: what runs them.
     """
 
     def __init__(
@@ -66,9 +93,10 @@ class Runner:
         keep: Callable[[Curve], None],
         told: Callable[[str], None] = lambda words: None,
         deadline: float = math.inf,
+        engine: Engine = here,
     ):
         self._preset, self._done, self._keep = preset, dict(done), keep
-        self._told, self._deadline = told, deadline
+        self._told, self._deadline, self._engine = told, deadline, engine
 
     def run(self, setting: Setting, device: str) -> Outcome:
         """Tune if the preset says so, then train from fresh seeds.
@@ -81,10 +109,8 @@ class Runner:
         tuning: list[Curve] = []
         if len(rates) > 1:
             rate, edge, tuning = self._tune(setting, rates, device)
-        finals = [
-            self._trial(setting, FINAL, rate, seed, device, None)
-            for seed in range(convergence.SEEDS[self._preset])
-        ]
+        seeds = range(convergence.SEEDS[self._preset])
+        finals = self._seeds(setting, FINAL, rate, seeds, device, None)
         return Outcome(finals, tuning, edge)
 
     def _tune(
@@ -97,10 +123,9 @@ class Runner:
             rate = waiting.pop(0)
             reached = [c.to_target("steps") or 0.0 for c in curves if c.status == REACHED]
             limit = math.ceil(convergence.PATIENCE * min(reached)) if reached else None
-            curves += [
-                self._trial(setting, TUNING, rate, convergence.FIRST_TUNING_SEED + i, device, limit)
-                for i in range(convergence.TUNING_SEEDS[self._preset])
-            ]
+            first = convergence.FIRST_TUNING_SEED
+            seeds = range(first, first + convergence.TUNING_SEEDS[self._preset])
+            curves += self._seeds(setting, TUNING, rate, seeds, device, limit)
             if not waiting and extended < convergence.EXTENSIONS:
                 found = learning_rates.grid(curves)
                 # where no rate got there, none is known to be better beyond
@@ -110,22 +135,43 @@ class Runner:
         found = learning_rates.grid(curves)
         return found.winner, bool(found.edges), curves
 
-    def _trial(
-        self, setting: Setting, role: str, rate: float, seed: int, device: str, limit: int | None
-    ) -> Curve:
-        trial = Trial(setting.workload, setting.optimizer, setting.batch, rate, seed, device)
-        if (setting.name, role, trial) in self._done:
-            return self._done[setting.name, role, trial]
-        if time.perf_counter() > self._deadline:
-            raise OutOfBudget
-        self._told(f"{setting.name} {device}, {role}, rate {rate:.3g}, seed {seed}")
-        workload = load(setting.workload)
-        most = min(setting.max_steps or workload.max_steps, limit or sys.maxsize)
-        curve = training.run(trial, workload, max_steps=most, show=role == FINAL and seed == 0)
-        curve = dataclasses.replace(curve, setting=setting.name, role=role)
-        self._keep(curve)
-        self._done[key(curve)] = curve
-        return curve
+    def _seeds(
+        self,
+        setting: Setting,
+        role: str,
+        rate: float,
+        seeds: Iterable[int],
+        device: str,
+        limit: int | None,
+    ) -> list[Curve]:
+        """The curves of all seeds, in their order; what is not on disk is handed out at once."""
+        most = min(setting.max_steps or load(setting.workload).max_steps, limit or sys.maxsize)
+        trials = [
+            Trial(setting.workload, setting.optimizer, setting.batch, rate, seed, device)
+            for seed in seeds
+        ]
+        jobs = [
+            Job(trial, most, show=role == FINAL and trial.seed == 0)
+            for trial in trials
+            if (setting.name, role, trial) not in self._done
+        ]
+        # the pace comes first: an engine that runs a trial when it is asked for one is not asked
+        # after the deadline
+        pace = self._pace(setting, role, jobs)
+        for _, (_, curve) in zip(pace, self._engine(jobs), strict=True):
+            curve = dataclasses.replace(curve, setting=setting.name, role=role)
+            self._keep(curve)
+            self._done[key(curve)] = curve
+        return [self._done[setting.name, role, trial] for trial in trials]
+
+    def _pace(self, setting: Setting, role: str, jobs: Sequence[Job]) -> Iterator[None]:
+        for job in jobs:
+            if time.perf_counter() > self._deadline:
+                raise OutOfBudget
+            trial = job.trial
+            rate = f"rate {trial.learning_rate:.3g}, seed {trial.seed}"
+            self._told(f"{setting.name} {trial.device}, {role}, {rate}")
+            yield
 
 
 def row_fields(
@@ -187,6 +233,7 @@ def _found(outcome: Outcome) -> dict[str, Any]:
         "rate_on_edge": outcome.edge,
         "tuning_trials": len(outcome.tuning),
     }
+    found |= _where(finals)
     few = f"{len(finals)} seeds are too few for an interval"
     found |= dict.fromkeys(("median_low_s_reason", "median_high_s_reason"), few)
     for currency in CURRENCIES:
@@ -200,6 +247,26 @@ def _found(outcome: Outcome) -> dict[str, Any]:
         if found[field] == math.inf:
             found[field] = None
     return found
+
+
+def _where(finals: Sequence[Curve]) -> dict[str, Any]:
+    """On how many ranks and on which hosts, where it was not one process here."""
+    alone = "one process, on the machine that environment.json describes"
+    found: dict[str, Any] = {}
+    for name in ("world_size", "backend", "host"):
+        values = {getattr(curve, name) or None for curve in finals}
+        found[name] = next(iter(values)) if len(values) == 1 else None
+        found[f"{name}_reason"] = alone if values == {None} else "not the same for all seeds"
+    hosts = {host for curve in finals for host in curve.hosts.split(",") if host}
+    shares = [c.communication_share for c in finals if c.communication_share is not None]
+    whys = [c.why["communication"] for c in finals if "communication" in c.why]
+    return found | {
+        "hosts": ",".join(sorted(hosts)) or None,
+        "hosts_reason": alone,
+        "communication_share": statistics.median(shares) if len(shares) == len(finals) else None,
+        "communication_share_reason": (*whys, alone)[0],
+        "shared_device": any(curve.shared_device for curve in finals),
+    }
 
 
 def samples(outcome: Outcome | None) -> tuple[float, ...]:

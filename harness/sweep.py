@@ -1,0 +1,116 @@
+"""python -m harness sweep: the settings of harness.convergence outside of pytest.
+
+The same trials, rows and run folder as `pytest --benchmark-only -k convergence` makes, under the
+same ids, so that either goes on with the other's run.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from harness import convergence, environment, record, session, trials
+from harness.convergence import Setting
+from harness.progress import LiveProgress
+from harness.session import Member, Session
+from harness.store import REPORT
+
+_TEST = "test_convergence"
+_FILE = f"tests/benchmarks/{_TEST}.py"
+
+
+class CannotSweep(Exception):
+    """What was asked for cannot be run, in one line that says what to do."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the user asked for; without patterns all settings of the preset."""
+
+    patterns: tuple[str, ...]
+    preset: str
+    device: str
+    results: Path
+    resume: str | None
+
+
+class _Screen:
+    """Standard output, as LiveProgress writes to it."""
+
+    isatty = sys.stdout.isatty()
+
+    def write(self, content: str, *, flush: bool = False) -> None:
+        print(content, end="", flush=flush)
+
+
+def run(options: Options, engine: trials.Engine = trials.here) -> int:
+    """Run the trials of all chosen settings, each on disk before the next one starts.
+
+    Args:
+        engine: what runs the trials.
+
+    Returns:
+        0 if all seeds of all settings reached their targets, else 1.
+
+    Raises:
+        CannotSweep: no such setting, or no such device.
+        StoreError: the results folder cannot be used, or there is no such run to resume.
+    """
+    settings = chosen(options.patterns, options.preset)
+    if options.device == "cuda" and not (found := environment.probe_gpu())[0]:
+        raise CannotSweep(f"no CUDA device: {found[1]}; sweep on --device cpu")
+    members = [_member(setting, options.device) for setting in settings]
+    wanted = session.Options(
+        (options.device,), options.preset, None, options.results, options.resume
+    )
+    sweep = Session(wanted, members, engine)
+    kept = f", {sweep.kept} rows kept" if sweep.kept else ""
+    print(f"run: {sweep.run} ({sweep.cases_left} settings to train{kept})", flush=True)
+    sweep.progress = LiveProgress(_Screen(), sweep.cases_left, None)
+    interrupted = False
+    try:
+        rows = [sweep.converge(m, s) for m, s in zip(members, settings, strict=True)]
+    except KeyboardInterrupt:
+        rows, interrupted = [], True
+    finally:
+        sweep.progress.stop()
+        counts = sweep.finish()
+    for problem in sweep.problems:
+        print(problem, file=sys.stderr)
+    told = ", ".join(f"{n} {status}" for status, n in counts.items() if n) or "no rows"
+    print(f"{told} in {sweep.run}")
+    if interrupted:
+        print(f"interrupted; go on with --resume {sweep.run}")
+    print(f"{REPORT}: python -m harness report {sweep.run}")
+    return 0 if rows and all(row.status == record.OK for row in rows) else 1
+
+
+def chosen(patterns: Sequence[str], preset: str) -> list[Setting]:
+    """The preset's settings whose name has one of the patterns in it or fits it as a whole.
+
+    Args:
+        patterns: parts of names, or with *, ? and [] as a shell has them; none for all.
+
+    Raises:
+        CannotSweep: one of them fits no setting of the preset.
+    """
+    settings = [setting for setting in convergence.settings() if preset in setting.presets]
+    for pattern in patterns:
+        if not any(_fits(setting, pattern) for setting in settings):
+            names = ", ".join(setting.name for setting in settings[:3])
+            raise CannotSweep(f"no setting of preset {preset} fits {pattern!r}: {names} ...")
+    return [s for s in settings if not patterns or any(_fits(s, p) for p in patterns)]
+
+
+def _fits(setting: Setting, pattern: str) -> bool:
+    return pattern in setting.name or fnmatchcase(setting.name, pattern)
+
+
+def _member(setting: Setting, device: str) -> Member:
+    """The row that pytest's test of the setting would be."""
+    name = f"{_TEST}[{device}-{setting.name}]"
+    params: dict[str, str | int] = {"bench_device": device, "setting": setting.name}
+    return Member(f"{_FILE}::{name}", name, name, "", device, "host", params, wanted=True)
