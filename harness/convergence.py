@@ -7,7 +7,11 @@ costs as much as it did: the tuning trials are kept beside the others. Needs no 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from workloads.spec import Workload
 
 SEEDS = {"quick": 3, "full": 5}
 TUNING_SEEDS = {"quick": 1, "full": 2}
@@ -29,6 +33,7 @@ class Setting:
         tuned: the presets in which the rate is tuned.
         presets: the presets that have it.
         max_steps: after which a trial is censored; None for the workload's own number.
+        own: the workload itself, where it is none of ours.
     """
 
     workload: str
@@ -38,6 +43,13 @@ class Setting:
     tuned: tuple[str, ...] = ()
     presets: tuple[str, ...] = ("quick", "full")
     max_steps: int | None = None
+    own: Workload | None = field(default=None, compare=False, repr=False)
+
+    def load(self) -> Workload:
+        """The workload of that name."""
+        import workloads
+
+        return self.own or workloads.load(self.workload)
 
     @property
     def name(self) -> str:

@@ -11,10 +11,8 @@ parameters that this plugin adds. Loaded with `pytest_plugins = ["harness.plugin
 
 from __future__ import annotations
 
-import argparse
-import math
 import shlex
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -22,7 +20,7 @@ from typing import Any
 import pytest
 
 import kernels
-from harness import noise, record
+from harness import noise, options, order, record
 from harness.comparison import Checker
 from harness.convergence import Setting
 from harness.faults import faults
@@ -31,9 +29,8 @@ from harness.record import Row
 from harness.replay import TIMER, replay
 from harness.session import Build, Member, Options, Session
 from harness.store import REPORT, StoreError
-from harness.timing import DEVICES, MODES
+from harness.timing import MODES
 
-PRESETS = ("quick", "full")
 # what is asked for first, and so what a short budget has
 MODES_OF = {"cpu": ("host", "cold"), "cuda": MODES}
 
@@ -43,59 +40,8 @@ _COUNTS = pytest.StashKey[dict[str, int]]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """--devices, --preset, --budget, --results and --resume."""
-    group = parser.getgroup("flopwise", "flopwise benchmarks (with --benchmark-only)")
-    group.addoption(
-        "--devices",
-        type=_devices,
-        default="auto",
-        metavar="LIST",
-        help="cpu, cuda or cpu,cuda; default: cpu, and cuda where there is a GPU",
-    )
-    group.addoption(
-        "--preset",
-        choices=PRESETS,
-        default="quick",
-        help="quick: minutes; full: every case, energy too; default: %(default)s",
-    )
-    group.addoption(
-        "--budget",
-        type=_budget,
-        metavar="SECONDS",
-        help="start no case after so many seconds; the most telling cases come first",
-    )
-    group.addoption(
-        "--results",
-        type=Path,
-        default=Path("results"),
-        metavar="DIR",
-        help="rows go to DIR/<machine>/<run>/; default: %(default)s",
-    )
-    group.addoption(
-        "--resume",
-        metavar="RUN",
-        help='go on with a run: its folder, its name, or "last"; rows that are there are kept',
-    )
-
-
-def _devices(text: str) -> str:
-    names = text.split(",")
-    if text != "auto" and not all(name in DEVICES for name in names):
-        unknown = next(name for name in names if name not in DEVICES)
-        raise argparse.ArgumentTypeError(
-            f"unknown device {unknown!r}: one or more of {', '.join(DEVICES)}, or auto"
-        )
-    return text
-
-
-def _budget(text: str) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = math.nan
-    if not 0 < seconds < math.inf:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds above 0")
-    return seconds
+    """--devices, --preset, --budget, --results, --resume and --own."""
+    options.add(parser.getgroup("flopwise", "flopwise benchmarks (with --benchmark-only)"))
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -123,22 +69,13 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Every benchmark that uses `compare`, on each device and in each mode; trials on each
     device."""
-    devices = _chosen_devices(metafunc.config)
+    devices = options.devices(metafunc.config)
     if "compare" in metafunc.fixturenames:
         chosen = [(d, m) for d in devices for m in MODES_OF[d]]
         ids = [f"{device}-{mode}" for device, mode in chosen]
         metafunc.parametrize(("bench_device", "bench_mode"), chosen, ids=ids)
     elif not {"converge", "probe"}.isdisjoint(metafunc.fixturenames):
         metafunc.parametrize("bench_device", devices)
-
-
-def _chosen_devices(config: pytest.Config) -> tuple[str, ...]:
-    text = config.getoption("devices")
-    if text != "auto":
-        return tuple(dict.fromkeys(text.split(",")))
-    import torch
-
-    return DEVICES if torch.cuda.is_available() else ("cpu",)
 
 
 @pytest.hookimpl(trylast=True)
@@ -153,22 +90,22 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         return
     preset = config.getoption("preset")
     for item in benchmarks:
-        item.stash[_MEMBER] = _member(item, preset)
+        item.stash[_MEMBER] = order.member(item, preset)
     members = [item.stash[_MEMBER] for item in benchmarks]
-    ranks = _ranks(members)
-    benchmarks.sort(key=lambda item: ranks[item.stash[_MEMBER].group])
+    turns = order.ranks(members)
+    benchmarks.sort(key=lambda item: turns[item.stash[_MEMBER].group])
     items[:] = [item for item in items if item not in set(benchmarks)] + benchmarks
     if config.option.collectonly:
         return
-    options = Options(
-        devices=_chosen_devices(config),
+    wanted = Options(
+        devices=options.devices(config),
         preset=preset,
         budget_s=config.getoption("budget"),
         results=config.getoption("results"),
         resume=config.getoption("resume"),
     )
     try:
-        config.stash[_SESSION] = Session(options, [i.stash[_MEMBER] for i in benchmarks])
+        config.stash[_SESSION] = Session(wanted, [i.stash[_MEMBER] for i in benchmarks])
     except StoreError as error:
         raise pytest.UsageError(str(error)) from None
 
@@ -186,48 +123,6 @@ def _not_measuring(config: pytest.Config) -> bool:
     skipped = config.getoption("benchmark_skip") and not config.getoption("benchmark_only")
     disabled = config.getoption("benchmark_disable") and not config.getoption("benchmark_enable")
     return bool(skipped or disabled)
-
-
-def _member(item: Any, preset: str) -> Member:
-    given = dict(item.callspec.params)
-    if "provider" not in given and "compare" in item.fixturenames:
-        raise pytest.UsageError(
-            f"{item.nodeid} uses the fixture compare, and has no parameter named provider: "
-            'add @pytest.mark.parametrize("provider", [...])'
-        )
-    params = {k: v if isinstance(v, int) else str(v) for k, v in given.items()}
-    # the test's id without the provider is the case, on a device, in a mode
-    others = [f"{k}={v}" for k, v in sorted(params.items()) if k != "provider"]
-    mode = str(given.get("bench_mode", "host"))
-    marks = [m for m in item.iter_markers("preset") if m.kwargs.get("mode", mode) == mode]
-    wanted = all(mark.args[0] == preset for mark in marks)
-    return Member(
-        id=item.nodeid,
-        name=item.name,
-        group=f"{item.nodeid.partition('[')[0]}[{' '.join(others)}]",
-        provider=str(given.get("provider", "")),
-        device=str(given["bench_device"]),
-        mode=mode,
-        params=params,
-        wanted=wanted,
-    )
-
-
-def _ranks(members: Iterable[Member]) -> dict[str, tuple[int, ...]]:
-    """When a group's turn is: what the preset leaves out last; else mode by mode, and of each
-    test function one case after the other, in the order in which they are declared."""
-    ranks: dict[str, tuple[int, ...]] = {}
-    counts: dict[tuple[str, str, str], int] = {}
-    wanted: dict[str, bool] = {}
-    for member in members:
-        wanted[member.group] = wanted.get(member.group, False) or member.wanted
-    for member in members:
-        if member.group not in ranks:
-            series = (member.group.partition("[")[0], member.device, member.mode)
-            counts[series] = counts.get(series, 0) + 1
-            mode = MODES.index(member.mode)
-            ranks[member.group] = (not wanted[member.group], mode, counts[series], len(ranks))
-    return ranks
 
 
 @pytest.fixture

@@ -156,7 +156,10 @@ def _transfer(workload: Workload, batch: int, device: str) -> Comparison:
 
 def _not_measured(operation: Operation, device: str) -> dict[str, str]:
     """The providers that are Triton kernels, where those only run in the interpreter."""
-    return _interpreted([n for n in operation.providers if not n.startswith("torch")], device)
+    names = operation.triton
+    if names is None:
+        names = tuple(name for name in operation.providers if not name.startswith("torch"))
+    return _interpreted(names, device)
 
 
 def _interpreted(names: Iterable[str], device: str) -> dict[str, str]:

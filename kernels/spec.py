@@ -16,6 +16,8 @@ FORWARD_BACKWARD = "forward+backward"
 # losses compute there. They are compared on this work; to scale it is no part of it.
 FORWARD_GRADIENT = "forward+gradient"
 DIRECTIONS = (FORWARD, BACKWARD, FORWARD_BACKWARD, FORWARD_GRADIENT)
+PRESETS = ("quick", "full")
+DEVICES = ("cpu", "cuda")
 
 
 @dataclass(frozen=True)
@@ -42,13 +44,25 @@ class Case:
         presets: the presets that run it ("quick", "full").
         devices: kinds of device it is meant for ("cpu", "cuda"); a case too large for a
             CPU's patience names "cuda" alone.
+
+    Raises:
+        ValueError: a direction, preset or device that there is not.
     """
 
     shape: Mapping[str, int]
     dtype: str
     direction: str = FORWARD
-    presets: tuple[str, ...] = ("quick", "full")
-    devices: tuple[str, ...] = ("cpu", "cuda")
+    presets: tuple[str, ...] = PRESETS
+    devices: tuple[str, ...] = DEVICES
+
+    def __post_init__(self) -> None:
+        for what, given, known in (
+            ("direction", (self.direction,), DIRECTIONS),
+            ("presets", self.presets, PRESETS),
+            ("devices", self.devices, DEVICES),
+        ):
+            if unknown := [one for one in given if one not in known]:
+                raise ValueError(f"a case's {what}: {unknown[0]!r} is none of {', '.join(known)}")
 
     @property
     def name(self) -> str:
@@ -100,11 +114,15 @@ class Operation:
         cases: the most telling first.
         providers: name -> a function that takes the inputs and returns the output. Built
             lazily: the value is called once, with no argument, to get that function. A peer
-            that is not installed raises ModuleNotFoundError then. Those whose names begin with
-            "torch" run on every device, the others are Triton kernels and need a GPU.
+            that is not installed raises ModuleNotFoundError then.
         baseline: the provider in the denominator of every speedup.
         builds: architecture ("sm_80", "sm_90", "sm_100", "sm_120") -> every kernel in every
             configuration and dtype that is launched there.
+        triton: the providers that are Triton kernels, so that only a GPU gives them a time; None
+            for all whose names do not begin with "torch".
+
+    Raises:
+        ValueError: no case, two cases of one name, or a baseline that is no provider.
     """
 
     name: str
@@ -116,3 +134,15 @@ class Operation:
     providers: Mapping[str, Callable[[], Callable[..., Tensor]]]
     baseline: str = "torch"
     builds: Callable[[str], Sequence[Build]] = lambda architecture: ()
+    triton: tuple[str, ...] | None = None
+
+    def __post_init__(self) -> None:
+        if not self.cases:
+            raise ValueError(f"{self.name} has no cases")
+        names = [case.name for case in self.cases]
+        if twice := [name for name in names if names.count(name) > 1]:
+            raise ValueError(f"{self.name} has two cases named {twice[0]}")
+        providers = ", ".join(self.providers) or "none"
+        for name in (self.baseline, *(self.triton or ())):
+            if name not in self.providers:
+                raise ValueError(f"{self.name} has no provider {name!r}, only {providers}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -109,6 +110,10 @@ class Workload:
         generate: (model, seed) -> what a trained model writes, draws, answers or does, as text.
         own_kernels: whether loss and its gradient can run on this project's kernels in the
             place of torch's functions (workloads.own_kernels).
+
+    Raises:
+        ValueError: an optimizer that there is not, a learning rate that is no number above 0, or
+            a batch size or number of steps below 1.
     """
 
     name: str
@@ -127,3 +132,15 @@ class Workload:
     shifted: Callable[[], Batch] | None = None
     generate: Callable[[nn.Module, int], str] | None = None
     own_kernels: bool = False
+
+    def __post_init__(self) -> None:
+        from workloads import optimizers  # which builds on this module
+
+        if self.optimizer not in optimizers.NAMES:
+            known = ", ".join(optimizers.NAMES)
+            raise ValueError(f"{self.name}: optimizer {self.optimizer!r} is none of {known}")
+        if not 0 < self.learning_rate < math.inf:
+            raise ValueError(f"{self.name}: learning_rate must be a number above 0")
+        for what in ("batch_size", "max_steps"):
+            if getattr(self, what) < 1:
+                raise ValueError(f"{self.name}: {what} must be 1 or more")

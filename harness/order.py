@@ -1,0 +1,58 @@
+"""From pytest's items to the rows that they will be, and whose turn is when."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from harness.session import Member
+from harness.timing import MODES
+
+
+def member(item: Any, preset: str) -> Member:
+    """The row that a benchmark will be.
+
+    Raises:
+        pytest.UsageError: it uses the fixture compare, and has no parameter named provider.
+    """
+    given = dict(item.callspec.params)
+    if "provider" not in given and "compare" in item.fixturenames:
+        raise pytest.UsageError(
+            f"{item.nodeid} uses the fixture compare, and has no parameter named provider: "
+            'add @pytest.mark.parametrize("provider", [...])'
+        )
+    params = {k: v if isinstance(v, int) else str(v) for k, v in given.items()}
+    # the test's id without the provider is the case, on a device, in a mode
+    others = [f"{k}={v}" for k, v in sorted(params.items()) if k != "provider"]
+    mode = str(given.get("bench_mode", "host"))
+    marks = [m for m in item.iter_markers("preset") if m.kwargs.get("mode", mode) == mode]
+    wanted = all(mark.args[0] == preset for mark in marks)
+    return Member(
+        id=item.nodeid,
+        name=item.name,
+        group=f"{item.nodeid.partition('[')[0]}[{' '.join(others)}]",
+        provider=str(given.get("provider", "")),
+        device=str(given["bench_device"]),
+        mode=mode,
+        params=params,
+        wanted=wanted,
+    )
+
+
+def ranks(members: Sequence[Member]) -> dict[str, tuple[int, ...]]:
+    """When a group's turn is: what the preset leaves out last; else mode by mode, and of each
+    test function one case after the other, in the order in which they are declared."""
+    turns: dict[str, tuple[int, ...]] = {}
+    counts: dict[tuple[str, str, str], int] = {}
+    wanted: dict[str, bool] = {}
+    for row in members:
+        wanted[row.group] = wanted.get(row.group, False) or row.wanted
+    for row in members:
+        if row.group not in turns:
+            series = (row.group.partition("[")[0], row.device, row.mode)
+            counts[series] = counts.get(series, 0) + 1
+            mode = MODES.index(row.mode)
+            turns[row.group] = (not wanted[row.group], mode, counts[series], len(turns))
+    return turns
