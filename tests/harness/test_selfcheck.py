@@ -51,10 +51,10 @@ WAIT = """
 import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
-from harness.selfcheck import _wait
+from harness.delay import wait
 
 types = {"waited_ptr": "*i64", "nanoseconds": "i64"}
-print(triton.compile(ASTSource(_wait, types, {}), target=GPUTarget("cuda", 90, 32)).asm["ptx"])
+print(triton.compile(ASTSource(wait, types, {}), target=GPUTarget("cuda", 90, 32)).asm["ptx"])
 """
 
 
