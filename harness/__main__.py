@@ -35,10 +35,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "under flopwise). These commands tell what was measured, and what can be.",
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    report = commands.add_parser("report", help="write a run's report.html from its rows")
-    report.add_argument(
-        "run", nargs="?", default="last", help="folder or name of a run; default: the newest"
+    report = commands.add_parser(
+        "report", help="write a run's report.html from its rows, or one of several runs"
     )
+    report.add_argument(
+        "runs", nargs="*", metavar="RUN",
+        help="folder or name of a run, default: the newest; several are told of in one report, "
+        "in the results folder, with each machine by itself",
+    )  # fmt: skip
     report.add_argument(
         "--results", type=Path, default=RESULTS, metavar="DIR", help="default: %(default)s"
     )
@@ -123,7 +127,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _tune()
     if chosen.command == "compile":
         return _compile(chosen.arch, chosen.json)
-    return _report(chosen.results, chosen.run, chosen.format)
+    return _report(chosen.results, chosen.runs, chosen.format)
 
 
 def _positive(text: str) -> float:
@@ -180,28 +184,24 @@ def _sweep(chosen: argparse.Namespace) -> int:
         return _refuse(str(error))
 
 
-def _report(results: Path, wanted: str, form: str) -> int:
+def _report(results: Path, wanted: Sequence[str], form: str) -> int:
     from harness import report, store
     from harness.report import export
+    from harness.report.runs import read
 
     try:
-        run = store.find(results, wanted)
-        rows, problems = store.read(run)
-        environment, more = store.read_environment(run)
-        curves, unread = store.read_curves(run)
-        findings, unfound = store.read_findings(run)
-        problems += more + unread + unfound
-        path = run / store.REPORT
+        runs, folder = read(results, wanted)
+        path = folder / store.REPORT
         if form == "html":
-            report.write(rows, environment, path, problems, curves, findings)
+            report.write_all(runs, path)
         else:
             path = path.with_suffix(export.SUFFIXES[form])
-            export.write(form, rows, environment, path, curves, findings)
+            export.write_all(form, runs, path)
     except (store.StoreError, ValueError) as error:
         return _refuse(str(error))
     except OSError as error:
-        return _refuse(f"cannot write the report to {run}: {error.strerror or error}")
-    for problem in problems:
+        return _refuse(f"cannot write the report to {folder}: {error.strerror or error}")
+    for problem in (problem for run in runs for problem in run.problems):
         print(problem, file=sys.stderr)
     print(path)
     return 0

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import platform
-import shlex
 from collections.abc import Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
@@ -17,23 +16,19 @@ import pandas as pd
 from markupsafe import Markup
 
 from harness.curve import Curve
-from harness.faults import faults
 from harness.probes.spec import Finding
 from harness.record import Row
-from harness.report import claims, plots, summary, svg, table
-from harness.report.frame import frame
-from harness.report.made import made
+from harness.report import claims, plots, reproduce, several, summary, svg, table
+from harness.report.merge import Merged, View, merge
 from harness.report.plots import style
-from harness.report.probed import probed
+from harness.report.runs import Run, name
 from harness.report.trials import points, trials
-from harness.report.words import count, plain, whole
+from harness.report.words import count, plain
 from harness.store import write_atomically
-from harness.studies import spec as studies
 
 MAX_FIGURES = 80  # in all; each takes some 50 ms to draw
 
 _HERE = Path(__file__).parent
-_DEEPEST = 8  # levels of the environment that are shown
 _UNTRAINED = (
     "This run has no training curves: no workload was trained to its target, which "
     "pytest --benchmark-only -k convergence does."
@@ -48,6 +43,7 @@ class Figure(NamedTuple):
     caption: str
     columns: list[str]
     lines: list[tuple[str, ...]]
+    measure: str  # the command that does it again; "" where there is none
 
 
 class Section(NamedTuple):
@@ -87,48 +83,53 @@ def write(
         ValueError: there are no rows; nothing is written.
         OSError: the file cannot be written; what was there before still is.
     """
-    if not rows:
-        raise ValueError("no rows to report: the run measured nothing yet, or all was skipped")
-    data = frame(rows)
+    run = Run(name(environment), rows, environment, curves, findings, problems)
+    return write_all([run], path)
+
+
+def write_all(runs: Sequence[Run], path: Path) -> Path:
+    """One report of several runs, each with a name of its own; in all else as `write`."""
+    merged = merge(runs)
+    where = merged.where
     notes, roof_notes = table.Footnotes(), table.Footnotes()
-    roofs = data[data["kind"] == "roof"]
+    every, shown = merged.every, merged.shown
+    columns = [table.RUN] * (len(merged.runs) > 1) + [table.MACHINE] * (len(merged.machines) > 1)
+    row_columns, roof_columns = (*columns, *table.ROWS), (*columns, *table.ROOFS)
     script = (_HERE / "report.js").read_text("utf-8")
-    run = environment.get("run_id")
-    sections = _sections(data, curves, findings)
-    there = {section.name for section in sections} | ({"findings"} if findings else set())
-    claimed = claims.claims(studies.Evidence(data, curves, findings, environment))
+    sections = _sections(merged)
+    there = {section.name for section in sections}
+    there |= {"findings"} if any(run.findings for run in merged.runs) else set()
+    claimed = claims.by_machine(*merged.evidence)
     page = _template().render(
         css=Markup((_HERE / "report.css").read_text("utf-8")),
         script=Markup(script),
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
-        run=plain(run) if isinstance(run, str) else None,
-        command=f"python -m harness report {shlex.quote(run) if isinstance(run, str) else 'RUN'}",
-        devices=[*data["device"].drop_duplicates()],
-        opening=summary.opening(data),
-        claims=[(claim, claim.section(there)) for claim in claimed],
-        tally=claims.tally(claimed),
-        statuses=summary.statuses(data),
-        no_gpu=summary.no_gpu(data, environment),
-        speedups=summary.speedups(data),
-        noise_floors=summary.noise_floors(data),
-        crossings=summary.crossings(data),
-        missing=summary.missing(data),
-        warnings=[*summary.void(faults(rows)), *summary.warnings(data)],
+        runs=several.runs(merged),
+        machines=[where(view) for view in merged.machines],
+        command=reproduce.report([run.name for run in merged.runs]),
+        devices=[*shown["device"].drop_duplicates()],
+        opening=several.opening(merged),
+        claims=[(place, claim, claim.section(there)) for place, claim in claimed],
+        tally=several.tally(merged, claimed),
+        statuses=summary.statuses(shown),
+        no_gpu=summary.no_gpu(shown, merged.machines[0].evidence.environment),
+        speedups=summary.speedups(shown),
+        noise_floors=several.noise_floors(merged),
+        crossings=several.crossings(merged),
+        missing=summary.missing(shown),
+        warnings=several.warnings(merged),
         sections=sections,
-        made=made(curves),
-        trained=bool(curves),
-        probed=probed(findings),
-        columns=[column.heading for column in table.ROWS],
-        cells=table.cells(data, table.ROWS, notes),
+        made=several.made_by(merged),
+        trained=any(run.curves for run in merged.runs),
+        probed=several.probed_on(merged),
+        threats=several.threats_by(merged),
+        columns=[column.heading for column in row_columns],
+        cells=table.cells(every, row_columns, notes),
         notes=notes.all(),
-        roof_columns=[column.heading for column in table.ROOFS],
-        roof_cells=table.cells(roofs, table.ROOFS, roof_notes),
+        roof_columns=[column.heading for column in roof_columns],
+        roof_cells=table.cells(every[every["kind"] == "roof"], roof_columns, roof_notes),
         roof_notes=roof_notes.all(),
-        environment=_tree(environment),
-        problems=[plain(problem) for problem in problems],
-        started=sorted(data["started_at"]),
-        presets=sorted(data["preset"].unique()),
-        threads=[whole(number) for number in sorted(data["threads"].unique())],
+        problems=[plain(problem) for run in runs for problem in run.problems],
         drawn_with=(
             f"Python {platform.python_version()}, matplotlib {matplotlib.__version__}, "
             f"pandas {pd.__version__}"
@@ -150,41 +151,79 @@ def _template() -> jinja2.Template:
     return environment.get_template("template.html")
 
 
-def _sections(
-    data: pd.DataFrame, curves: Sequence[Curve], findings: Sequence[Finding]
-) -> list[Section]:
-    tables = {"rows": data}
-    if curves:
-        tables["trials"] = trials(curves, findings)
-        tables["points"] = points(curves, tables["trials"])
+def _sections(merged: Merged) -> list[Section]:
     found = []
+    views = [(view, _tables(view)) for view in (*merged.machines, *merged.pairs)]
     with style.applied():
         loaded = [(plots.load(name), name) for name in plots.NAMES]
         drawable = [
-            (plot, name, tables[plot.SOURCE]) for plot, name in loaded if plot.SOURCE in tables
+            (
+                plot,
+                name,
+                [(view, tables[plot.SOURCE]) for view, tables in views if plot.SOURCE in tables],
+            )
+            for plot, name in loaded
+            if any(plot.SOURCE in tables for _, tables in views)
         ]
-        split = [_together(plot.parts(of)) for plot, _, of in drawable]
+        split = [
+            _together(
+                [pair for view, of in each for pair in _parts(plot, view, of, merged.where(view))]
+            )
+            for plot, _, each in drawable
+        ]
         allotted = _allot([len(parts) for parts in split], MAX_FIGURES)
-        for (plot, name, of), parts, most in zip(drawable, split, allotted, strict=True):
+        for (plot, name, each), parts, most in zip(drawable, split, allotted, strict=True):
             drawn = [
-                (part.group, _figure(plot, part, f"{name}{number}"))
-                for number, part in enumerate(parts[:most])
+                (part.group, _figure(plot, view, part, f"{name}{number}"))
+                for number, (view, part) in enumerate(parts[:most])
             ]
             groups = [
                 (heading, [figure for _, figure in group])
                 for heading, group in groupby(drawn, key=lambda pair: pair[0])
             ]
+            absent = " ".join(
+                f"{place}: {why}" if (place := merged.where(view)) else why
+                for view, of in each
+                if not view.beside and (why := plot.absent(of))
+            )
             left_out = _left_out(len(parts) - len(drawn), plot.SOURCE)
-            found.append(Section(name, plot.TITLE, plot.INTRO, groups, plot.absent(of), left_out))
-    if not curves:
+            found.append(Section(name, plot.TITLE, plot.INTRO, groups, absent, left_out))
+    if not any("trials" in tables for _, tables in views):
         found.append(Section(claims.UNTRAINED, "Training", "", [], _UNTRAINED, ""))
     return found
 
 
-def _together(parts: Sequence[style.Part]) -> list[style.Part]:
+def _tables(view: View) -> dict[str, pd.DataFrame]:
+    """By the name of their SOURCE."""
+    rows, curves, findings = view.evidence.rows, view.evidence.curves, view.evidence.findings
+    tables = {"rows": rows}
+    if curves:
+        tables["trials"] = trials(curves, findings)
+        tables["points"] = points(curves, tables["trials"])
+    if view.history is not None:
+        tables["history"] = view.history
+    return tables
+
+
+def _parts(
+    plot: plots.Plot, view: View, of: pd.DataFrame, where: str
+) -> list[tuple[View, style.Part]]:
+    """The figures of a view, headed by its machine; of two machines those that have both."""
+    parts = [part for part in plot.parts(of) if not view.beside or _of_both(part.frame)]
+    headed = [part._replace(group=f"{where}: {part.group}") for part in parts] if where else parts
+    return [(view, part) for part in headed]
+
+
+def _of_both(part: pd.DataFrame) -> bool:
+    devices = {*part["device"]}
+    return len(devices) > 1 or devices == {""}  # a ratio of both has no device
+
+
+def _together(parts: Sequence[tuple[View, style.Part]]) -> list[tuple[View, style.Part]]:
     """Those of one heading together, the headings in the order in which they come."""
-    order = {group: number for number, group in enumerate(dict.fromkeys(p.group for p in parts))}
-    return sorted(parts, key=lambda part: order[part.group])
+    headings = dict.fromkeys(part.group for _, part in parts)
+    order = {group: number for number, group in enumerate(headings)}
+    return sorted(parts, key=lambda pair: order[pair[1].group])
 
 
 def _left_out(figures: int, source: str) -> str:
@@ -204,39 +243,15 @@ def _allot(wanted: Sequence[int], total: int) -> list[int]:
     return allotted
 
 
-def _figure(plot: plots.Plot, part: style.Part, prefix: str) -> Figure:
+def _figure(plot: plots.Plot, view: View, part: style.Part, prefix: str) -> Figure:
     drawing = plot.figure(part.frame)
     assert drawing is not None  # parts() gives only what can be drawn
     caption, numbers = plot.caption(part.frame), plot.table(part.frame)
+    if view.beside and view.apart not in caption:
+        caption = f"{view.apart}. {caption}".rstrip()
     title = f"{part.title} ({part.group})"
     description = f"{plot.TITLE}. {caption} The numbers are in the table below the figure."
     image = svg.inline(drawing, title, description, prefix)
     lines = list(numbers.itertuples(index=False, name=None))
-    return Figure(part.title, image, caption, list(numbers.columns), lines)
-
-
-def _tree(value: object, depth: int = 0) -> Any:
-    """Nested mappings and lists as lists of (name, text or such a list).
-
-    None is shown as its reason, which stands beside it as `<name>_reason`.
-    """
-    if isinstance(value, Mapping | list | tuple) and depth >= _DEEPEST:
-        return "nested too deep to show"
-    if isinstance(value, Mapping):
-        unknown = {key for key, child in value.items() if child is None}
-        told = {f"{key}_reason" for key in unknown} & value.keys()
-        return [
-            (
-                plain(str(key)),
-                f"not known: {plain(str(value[f'{key}_reason']))}"
-                if child is None and f"{key}_reason" in told
-                else _tree(child, depth + 1),
-            )
-            for key, child in value.items()
-            if key not in told
-        ] or "none"
-    if isinstance(value, list | tuple):
-        return [(str(i), _tree(child, depth + 1)) for i, child in enumerate(value, 1)] or "none"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return "not known" if value is None else plain(str(value))
+    measure = reproduce.measure(part.frame, view.evidence.rows)
+    return Figure(part.title, image, caption, list(numbers.columns), lines, measure)

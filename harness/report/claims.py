@@ -12,6 +12,8 @@ from harness.studies import spec
 
 UNTRAINED = "training"  # the section that stands for all plots of curves where there are none
 
+BESIDE = "gpu"  # the study that sets a GPU beside a CPU, of whichever machines
+
 _NONE = "–"
 _MANY = {"depends": "depend"}  # "3 depend", and "1 depends"
 
@@ -51,6 +53,28 @@ class Claim(NamedTuple):
 def claims(evidence: spec.Evidence) -> list[Claim]:
     """Every study's claim and verdict, in the order of the course."""
     return [_claim(*judged) for judged in studies.verdicts(evidence)]
+
+
+def by_machine(
+    machines: Sequence[tuple[str, spec.Evidence]], pairs: Sequence[tuple[str, spec.Evidence]]
+) -> list[tuple[str, Claim]]:
+    """(where, claim) for each claim on each machine, the verdicts on one claim together.
+
+    Args:
+        machines: (name, evidence) of each: no verdict stands on two of them.
+        pairs: likewise of the CPU of one with the GPU of another, on which only the claim that
+            sets the two beside each other is judged, where it can be.
+    """
+    found, beside = (
+        [(name, claims(evidence)) for name, evidence in of] for of in (machines, pairs)
+    )
+    lines = []
+    for number, study in enumerate(studies.NAMES):
+        lines += [(name, judged[number]) for name, judged in found]
+        if study == BESIDE:
+            told = [(name, judged[number]) for name, judged in beside]
+            lines += [(name, claim) for name, claim in told if claim.verdict != spec.NOT_MEASURED]
+    return lines
 
 
 def tally(found: Sequence[Claim]) -> str:

@@ -11,11 +11,11 @@ import pandas as pd
 
 from harness.noise import Floor
 from harness.report.frame import measured
-from harness.report.words import whole
+from harness.report.words import processor, whole
 from harness.verdict import Ratio, verdicts
 
 _KEY = ["subject", "case", "direction", "dtype", "provider", "mode"]
-_TIMES = ["median_s", "low", "high", "n", "noise_floor"]
+_TIMES = ["median_s", "low", "high", "n", "noise_floor", "run", "machine"]
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,8 @@ def device_ratio(table: pd.DataFrame, fast: str = "cuda", slow: str = "cpu") -> 
 
     Returns:
         one line each, in the order of `table`: those columns, kind, batch, value, low, high, n,
-        the smaller of the two numbers of samples, and verdict, beyond the higher noise floor.
+        the smaller of the two numbers of samples, verdict, beyond the higher noise floor, and
+        apart: in words, where the two are of different machines or runs, whose each is; else "".
     """
     rows = measured(table)
     rows = rows[(rows["low"] == rows["median_low_s"]) & (rows["high"] == rows["median_high_s"])]
@@ -87,12 +88,23 @@ def device_ratio(table: pd.DataFrame, fast: str = "cuda", slow: str = "cpu") -> 
         low=both["low_slow"] / both["high"],
         high=both["high_slow"] / both["low"],
         n=both[["n", "n_slow"]].min(axis=1),
+        apart=_apart(both, processor(fast), processor(slow)),
     )
     # one device beside another is no A/A pair: the higher floor of the two is the least
     floors = both[["noise_floor", "noise_floor_slow"]].max(axis=1)
     ends = zip(found["value"], found["low"], found["high"], floors, strict=True)
     ratios = [Ratio(value, low, high, Floor(share, 0)) for value, low, high, share in ends]
     return found.assign(verdict=pd.Series(verdicts(ratios), index=found.index, dtype="object"))
+
+
+def _apart(both: pd.DataFrame, fast: str, slow: str) -> pd.Series:
+    """What no interval knows of: that the two were not measured side by side."""
+    found = pd.Series([""] * len(both), index=both.index, dtype="object")
+    for what in ("run", "machine"):  # of two machines the runs differ as well
+        one, other = both[f"{what}_slow"], both[what]
+        words = f"two {what}s: {slow} of " + one + f", {fast} of " + other
+        found = found.where(one == other, words)
+    return found
 
 
 def _stays_above_1(batches: Sequence[float], curve: Sequence[float]) -> float:

@@ -11,14 +11,13 @@ import pandas as pd
 
 from harness import markdown
 from harness.curve import Curve
-from harness.faults import faults
 from harness.probes.spec import Finding
 from harness.record import Row
-from harness.report import claims, summary
-from harness.report.frame import frame
-from harness.report.words import count, plain
+from harness.report import claims, several, summary
+from harness.report.merge import Merged, merge
+from harness.report.runs import Run, name
+from harness.report.words import count
 from harness.store import write_atomically
-from harness.studies import spec as studies
 
 SUFFIXES = {"markdown": ".md", "csv": ".csv"}
 
@@ -50,15 +49,13 @@ def write(
         ValueError: there are no rows; nothing is written.
         OSError: the file cannot be written; what was there before still is.
     """
-    if not rows:
-        raise ValueError("no rows to report: the run measured nothing yet, or all was skipped")
-    data = frame(rows)
-    if form == "csv":
-        text = _csv(data)
-    else:
-        evidence = studies.Evidence(data, curves, findings, environment)
-        care = [*summary.void(faults(rows)), *summary.warnings(data)]
-        text = "\n".join(_markdown(evidence, care))
+    return write_all(form, [Run(name(environment), rows, environment, curves, findings)], path)
+
+
+def write_all(form: str, runs: Sequence[Run], path: Path) -> Path:
+    """Write several runs, each with a name of its own; in all else as `write`."""
+    merged = merge(runs)
+    text = _csv(merged.every) if form == "csv" else "\n".join(_markdown(merged))
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, text)
     return path
@@ -67,8 +64,8 @@ def write(
 def _csv(data: pd.DataFrame) -> str:
     """A line a row, every column of `frame` but the samples; a quote before what is a formula."""
     shown = data.drop(columns="samples")  # benchmark.json has them
-    for name in shown.columns[shown.dtypes != "float64"]:
-        shown[name] = shown[name].map(_quoted)
+    for column in shown.columns[shown.dtypes != "float64"]:
+        shown[column] = shown[column].map(_quoted)
     return shown.to_csv(index=False, lineterminator="\n")
 
 
@@ -76,36 +73,44 @@ def _quoted(value: object) -> object:
     return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
 
 
-def _markdown(evidence: studies.Evidence, care: Sequence[str]) -> list[str]:
-    data, run = evidence.rows, evidence.environment.get("run_id")
-    lines = [f"# {_text(summary.opening(data))}"]
-    if isinstance(run, str):
-        lines += ["", f"Run {markdown.code(plain(run))}."]
-    no_gpu = summary.no_gpu(data, evidence.environment)
+def _markdown(merged: Merged) -> list[str]:
+    lines = [f"# {_text(several.opening(merged))}"]
+    names = [markdown.code(run.name) for run in merged.runs if run.name]
+    if names:
+        lines += ["", f"{'Run' if len(names) == 1 else 'Runs'} {', '.join(names)}."]
+    no_gpu = summary.no_gpu(merged.shown, merged.machines[0].evidence.environment)
     if no_gpu:
         lines += ["", _text(no_gpu)]
+    care = several.warnings(merged)
     if care:
         lines += ["", "To be read with care:", "", *(f"- {_text(line)}" for line in care)]
-    return [*lines, *_claims(claims.claims(evidence)), *_speedups(data), ""]
+    return [*lines, *_claims(merged), *_speedups(merged), ""]
 
 
-def _claims(found: Sequence[claims.Claim]) -> list[str]:
+def _claims(merged: Merged) -> list[str]:
     lines = ["", "## Claims of the course", ""]
+    found = claims.by_machine(*merged.evidence)
     if not found:
         return [*lines, "None was put to the test."]
+    machines = len(merged.machines) > 1
     cells = [
-        [_text(c.claim), f"**{c.verdict}**", _text(c.effect), c.n, _text(c.words)] for c in found
+        [
+            *([_text(place)] if machines else []),
+            *(_text(c.claim), f"**{c.verdict}**", _text(c.effect), c.n, _text(c.words)),
+        ]
+        for place, c in found
     ]
     headings = ["claim", "verdict", "effect, 95 % interval", "n", "what it stands on"]
-    return [*lines, f"{claims.tally(found)}.", "", *markdown.table(headings, cells)]
+    headings = ["machine", *headings] if machines else headings
+    return [*lines, f"{several.tally(merged, found)}.", "", *markdown.table(headings, cells)]
 
 
-def _speedups(data: pd.DataFrame) -> list[str]:
+def _speedups(merged: Merged) -> list[str]:
     lines = ["", "## Speedups worth knowing", ""]
-    found, more = summary.speedups(data)
+    found, more = summary.speedups(merged.shown)
     if not found:
         return [*lines, "None: no provider was measured beside a baseline in the same case."]
-    floors = "; ".join(_text(floor) for floor in summary.noise_floors(data))
+    floors = "; ".join(_text(floor) for floor in several.noise_floors(merged))
     cells = [
         [
             *map(_text, (s.subject, s.speedup)),

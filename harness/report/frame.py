@@ -20,13 +20,14 @@ _LARGEST = 1e15  # on a log axis, its inverse the smallest
 _TOO_LARGE = "not finite, or too large to show"
 
 
-def frame(rows: Sequence[Row]) -> pd.DataFrame:
+def frame(rows: Sequence[Row], run: str = "", machine: str = "") -> pd.DataFrame:
     """One line a row: id, group, name, every field of FIELDS and every `<field>_reason`.
 
-    And noise_floor, the share that a speedup has to exceed on its device in its mode, and verdict,
-    one of `harness.verdict.VERDICTS` for rows that are compared, all of them judged together. And
-    trust, one of `harness.trust.GRADES`, with trust_reasons in words. And samples, the row's own
-    tuple of seconds in the order they were taken, which is not copied.
+    And run and machine, their names, "" where none is given. And noise_floor, the share that a
+    speedup has to exceed on its device in its mode, and verdict, one of `harness.verdict.VERDICTS`
+    for rows that are compared, all of them judged together. And trust, one of
+    `harness.trust.GRADES`, with trust_reasons in words. And samples, the row's own tuple of seconds
+    in the order they were taken, which is not copied.
     Numbers and counts are float64 with NaN where there is none; text and flags are objects
     with None. Text is made printable here (`words.plain`), escaping is left to who writes it.
     """
@@ -34,6 +35,8 @@ def frame(rows: Sequence[Row]) -> pd.DataFrame:
         "id": [plain(row.id) for row in rows],
         "group": [plain(row.group) for row in rows],
         "name": [plain(row.name) for row in rows],
+        "run": [plain(run)] * len(rows),
+        "machine": [plain(machine)] * len(rows),
     }
     for field in FIELDS:
         columns[field] = []

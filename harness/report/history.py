@@ -2,39 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 import numpy as np
 import pandas as pd
 
-from harness.record import AA, CHECK, CONVERGENCE, Row
+from harness.record import AA, CHECK, CONVERGENCE
 from harness.report.frame import frame, measured
-from harness.report.words import plain
 
 _APART = (AA, CHECK, CONVERGENCE)
 _KEPT = [
     *("id", "kind", "subject", "case", "direction", "dtype", "provider", "device", "mode"),
-    *("started_at", "median_s", "low", "high", "n", "trust"),
+    *("started_at", "median_s", "low", "high", "n", "trust", "run"),
 ]
 
 
-def history(runs: Iterable[tuple[str, Sequence[Row]]]) -> pd.DataFrame:
+def history(runs: Iterable[pd.DataFrame]) -> pd.DataFrame:
     """One line for each row that was measured in each run, the runs in the order of their time.
 
     Args:
-        runs: (name, rows) of runs of one machine, in any order, each name once.
+        runs: `harness.report.frame.frame` of runs of one machine, in any order, each with its name.
 
     Returns:
         what identifies a row, its median and the ends of its interval in seconds, and
-            run, number: the run's name, and its place in time from 1;
+            number: the run's place in time, from 1;
             value, value_low, value_high: the speedup over the first run that has the row, 1 for
                 that run itself; above 1 is faster. The interval is made of both medians' (Zou &
                 Donner 2008, doi 10.1002/sim.3095) and does not know what changed between the runs.
         Roofs are among them: they tell how the machine itself changed.
     """
-    tables = [_one(name, rows) for name, rows in runs]
-    if not tables:
-        tables = [_one("", [])]
+    tables = [_one(table) for table in runs] or [_one(frame([]))]
     tables.sort(key=lambda table: table["started_at"].min() if len(table) else "")
     numbered = [table.assign(number=number) for number, table in enumerate(tables, 1)]
     table = pd.concat(numbered, ignore_index=True)
@@ -52,6 +49,6 @@ def history(runs: Iterable[tuple[str, Sequence[Row]]]) -> pd.DataFrame:
     )
 
 
-def _one(name: str, rows: Sequence[Row]) -> pd.DataFrame:
-    table = measured(frame(rows))
-    return table.loc[~table["kind"].isin(_APART), _KEPT].assign(run=plain(name))
+def _one(run: pd.DataFrame) -> pd.DataFrame:
+    table = measured(run)
+    return table.loc[~table["kind"].isin(_APART), _KEPT]

@@ -50,6 +50,7 @@ class Crossing(NamedTuple):
     mode: str
     words: str
     n: str
+    where: str  # the machine, or whose the two are
 
 
 def opening(frame: pd.DataFrame) -> str:
@@ -134,8 +135,11 @@ def noise_floors(frame: pd.DataFrame) -> list[str]:
     ]
 
 
-def crossings(frame: pd.DataFrame) -> tuple[list[Crossing], int]:
+def crossings(frame: pd.DataFrame, where: str = "") -> tuple[list[Crossing], int]:
     """From which batch size the GPU is faster, a line for each workload, direction and provider.
+
+    Args:
+        where: the machine, or whose CPU and whose GPU it is.
 
     Returns:
         (lines, left_out): at most 2 MOST lines, and the number of those left out.
@@ -151,8 +155,9 @@ def crossings(frame: pd.DataFrame) -> tuple[list[Crossing], int]:
         )
         smallest, largest = whole(rows["n"].min()), whole(rows["n"].max())
         n = smallest if smallest == largest else f"{smallest} to {largest}"
-        words = crossover(batch, value, low, high).words
-        found.append(Crossing(f"{subject}, {direction}, {dtype}", provider, mode, words, n))
+        apart = [f" ({words})" for words in dict.fromkeys(rows["apart"]) if words]
+        words = "".join([crossover(batch, value, low, high).words, *apart])
+        found.append(Crossing(f"{subject}, {direction}, {dtype}", provider, mode, words, n, where))
     return found[: 2 * MOST], max(0, len(found) - 2 * MOST)
 
 
@@ -191,6 +196,10 @@ def warnings(frame: pd.DataFrame) -> list[str]:
             "no verdict)",
         ),
         (rows["above_roof"].eq(True), "above the measured roof, and so without a verdict"),
+        (
+            rows["shared_device"].eq(True),
+            "of trials that shared their device, and so without seconds and joules",
+        ),
         (
             ~rows["confidence"].isin([0.95]),
             "with an interval of no or another confidence than 95 %",

@@ -151,6 +151,8 @@ _STATUS = Column(
 )
 _WHY = Column("why not ok", "reason", lambda r: Cell(r["reason"], look="long"))
 
+RUN, MACHINE = map(_text, ("run", "machine"))
+
 ROWS = (
     *map(_text, ("subject", "case", "provider", "device", "mode")),
     _STATUS,

@@ -41,6 +41,7 @@ def judge(evidence: Evidence) -> Verdict:
         f"({worst['subject']} {worst['case']}, {best['subject']} {best['case']})",
         *_crossings(pairs),
         *_with_transfer(rows, pairs),
+        *(apart for apart in dict.fromkeys(pairs["apart"]) if apart),
     ]
     found = combined([OF_CLAIM[verdict] for verdict in pairs["verdict"]])
     return Verdict(found, f"{'; '.join(words)} (on {plain(', '.join(names))}).", effect, len(pairs))

@@ -2,6 +2,7 @@
 
 import pytest
 
+from harness.report.frame import frame
 from harness.report.history import history
 from harness.report.plots import history as plot
 from harness.report.plots import style
@@ -17,7 +18,11 @@ def run(day, *medians, **known):
     ]
 
 
-RUNS = [("third", run(3, 1e-3, 1.5e-3)), ("first", run(1, 2e-3)), ("second", run(2, 2.1e-3, 1e-3))]
+RUNS = [
+    frame(run(3, 1e-3, 1.5e-3), "third"),
+    frame(run(1, 2e-3), "first"),
+    frame(run(2, 2.1e-3, 1e-3), "second"),
+]
 
 
 def test_runs_stand_in_the_order_of_time_and_are_compared_with_the_first_that_has_the_row():
@@ -39,7 +44,7 @@ def test_runs_stand_in_the_order_of_time_and_are_compared_with_the_first_that_ha
 
 def test_what_was_not_measured_and_what_is_no_result_is_left_out():
     rows = [row(None), row(kind="aa"), row(kind="check"), row(kind="convergence"), row(kind="roof")]
-    assert list(history([("one", rows)])["kind"]) == ["roof"]
+    assert list(history([frame(rows, "one")])["kind"]) == ["roof"]
     assert history([]).empty
 
 
@@ -59,7 +64,7 @@ def test_the_figure_has_what_more_than_one_run_has():
 
 
 def test_lines_that_have_no_room_are_told():
-    many = [(f"run{i}", run(i, *[1e-3] * 11)) for i in (1, 2)]
+    many = [frame(run(i, *[1e-3] * 11), f"run{i}") for i in (1, 2)]
     (part,) = plot.parts(history(many))
     with style.applied():
         assert plot.figure(part.frame) is not None

@@ -1,7 +1,7 @@
 """The report's figures: one file a plot, named in NAMES in the order of the report.
 
 A plot is a module with
-    SOURCE               the table that it is of: "rows", "trials" or "points", see below
+    SOURCE               the table that it is of: "rows", "trials", "points" or "history"
     TITLE, INTRO         the section's heading and what holds for all its figures
     parts(table)         the table's lines, split into one Part for each figure
     figure(part)         a part's rows drawn, or None when there is nothing to draw
@@ -10,7 +10,8 @@ A plot is a module with
     absent(table)        why there is no figure, or not every kind of it; "" if nothing is absent
 in which `part` is a Part's frame, and `table` is what `harness.report.frame.frame` makes of the
 rows, or what `trials` or `points` of `harness.report.trials` make of the training curves: a line
-for each trial or each evaluation. A plot is drawn inside `style.applied()`.
+for each trial or each evaluation; or `harness.report.history.history` of several runs. A plot is
+drawn inside `style.applied()`.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from harness.report.plots.style import Part
 NAMES = (
     *("speedup", "latency", "kernels"),
     *("currencies", "time_to_target", "batch_size", "learning_rates", "profile", "survival"),
+    "history",
 )
 
 

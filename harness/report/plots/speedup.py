@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from harness.report.crossover import Crossover, crossover, device_ratio
-from harness.report.frame import comparable, measured, workloads
+from harness.report.frame import comparable, measured, results, workloads
 from harness.report.plots import style
 from harness.report.plots.style import INK, Part
 from harness.report.plots.ticks import batch_ticks, limits, log_axis, ratio_ticks
@@ -29,7 +29,7 @@ def parts(table: pd.DataFrame) -> list[Part]:
     """GPU over CPU first, then over the baseline; by mode, workload and direction."""
     rows = workloads(style.looks(table))
     look = dict(zip(rows["provider"], rows["look"], strict=True))
-    devices = device_ratio(rows).assign(device="", over="CPU")
+    devices = device_ratio(workloads(results(table))).assign(device="", over="CPU")
     devices["look"] = devices["provider"].map(look)
     providers = rows[comparable(rows)].assign(over=lambda t: t["baseline"])
     providers = providers.rename(
@@ -99,7 +99,7 @@ def caption(part: pd.DataFrame) -> str:
             sentences.append(f"{name} at batch {whole(rows['batch'].iloc[0])}: {words[0]}.")
         else:
             sentences.append(f"{name} at {count(len(words), 'batch size')}: {tally(words)}.")
-    return " ".join([*sentences, *style.left_out_words(left_out)])
+    return " ".join([*sentences, *_apart(part), *style.left_out_words(left_out)])
 
 
 def absent(table: pd.DataFrame) -> str:
@@ -124,6 +124,12 @@ def absent(table: pd.DataFrame) -> str:
 def _quantity(part: pd.DataFrame) -> str:
     over = set(part["over"])
     return f"speedup over {style.shorten(over.pop(), 20) if len(over) == 1 else 'the baseline'}"
+
+
+def _apart(part: pd.DataFrame) -> list[str]:
+    """Where the GPU and the CPU were not measured side by side, one sentence for each pair."""
+    told = [*part["apart"].dropna()] if "apart" in part else []
+    return [f"{words[0].upper()}{words[1:]}." for words in dict.fromkeys(told) if words]
 
 
 def _crossover(rows: pd.DataFrame) -> Crossover | None:

@@ -1,0 +1,98 @@
+"""The commands that measure again what a figure shows, and that draw it again.
+
+What a test is called is text from a file: only what pytest takes for a name is used of it, and all
+of it is quoted.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterable, Sequence
+from itertools import takewhile
+
+import pandas as pd
+
+from harness import probes
+
+# what tells rows apart, in a figure as in the table of all rows
+_KEY = [
+    *("kind", "subject", "case", "direction", "dtype", "batch"),
+    *("provider", "mode", "device"),
+]
+_TEST = re.compile(r"(\w[\w./-]*\.py)::(?:\w+::)*(\w+)\[(.*)\]", re.DOTALL)
+_KEYWORD = re.compile(r"[\w.+:-]+")  # what needs no quotes in pytest's -k
+_PRESETS = ("full", "quick")  # full has all that quick has
+_DEVICES = ("cpu", "cuda")
+_PROBES = "tests/benchmarks/test_probes.py::test_probes"
+
+
+def report(runs: Sequence[str]) -> str:
+    """The command that writes the report of these runs; of one without a name, in general."""
+    names = [shlex.quote(run) for run in runs] if all(runs) else ["RUN"]
+    return " ".join(["python -m harness report", *names])
+
+
+def measure(part: pd.DataFrame, rows: pd.DataFrame) -> str:
+    """The command that measures what a figure shows; "" where no test of pytest's did.
+
+    Args:
+        part: what the figure is drawn of: rows, trials, evaluations or findings.
+        rows: `harness.report.frame.frame`, of the runs that the figure is of.
+    """
+    if "probe" in part:
+        tests = part[["probe", "device"]].drop_duplicates().itertuples(index=False)
+        known = [(p, d) for p, d in tests if p in probes.NAMES and d in _DEVICES]
+        return command([(f"{_PROBES}[{d}-{p}]", d) for p, d in known], rows["preset"])
+    found = _rows(part, rows)
+    return command([*zip(found["id"], found["device"], strict=True)], found["preset"])
+
+
+def command(tests: Sequence[tuple[str, str]], presets: Iterable[str]) -> str:
+    """pytest with a -k that selects these tests, and the fewest others that have a name in common.
+
+    Args:
+        tests: (id, device) of each.
+        presets: those that they were run in.
+    """
+    names: dict[str, list[str]] = {}
+    files, devices = [], set()
+    for test, device in tests:
+        found = _TEST.fullmatch(test)
+        if found and ".." not in found[1]:
+            files.append(found[1])
+            names.setdefault(found[2], []).append(found[3].removeprefix(f"{device}-"))
+            devices.add(device)
+    if not names:
+        return ""
+    words = ["pytest", *dict.fromkeys(files), "--benchmark-only"]
+    words += [f"--preset={preset}" for preset in _PRESETS if preset in set(presets)][:1]
+    if devices <= {*_DEVICES}:
+        words.append(f"--devices={','.join(sorted(devices))}")
+    chosen = [_selected(name, parameters) for name, parameters in names.items()]
+    return shlex.join(
+        [*words, "-k", chosen[0] if len(chosen) == 1 else f"({') or ('.join(chosen)})"]
+    )
+
+
+def _selected(test: str, parameters: Sequence[str]) -> str:
+    """What the name of a test must have in it: the function, and how all parameters begin."""
+    words = [text.split("-")[:-1] for text in parameters]
+    alike = takewhile(lambda column: len(set(column)) == 1, zip(*words, strict=False))
+    shared = "".join(f"{column[0]}-" for column in alike)
+    begun = _KEYWORD.match(shared if len(set(parameters)) > 1 else parameters[0])
+    # without a hyphen it may be one of pytest's own words
+    return f"{test} and {begun[0]}" if begun and "-" in begun[0] else test
+
+
+def _rows(part: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
+    """Those that a figure is drawn of."""
+    if "id" in part:
+        return rows[rows["id"].isin(part["id"])]
+    if "setting" in part:  # trials, each setting of which is a row
+        trials = part[["setting", "device"]].rename(columns={"setting": "case"}).drop_duplicates()
+        return rows[rows["kind"] == "convergence"].merge(trials)
+    shared = [name for name in _KEY if name in part]
+    if (part["device"] == "").any():  # the GPU beside the CPU
+        shared.remove("device")
+    return rows.merge(part[shared].drop_duplicates())

@@ -1,0 +1,134 @@
+"""What a report says of its runs and machines; of one run alone, the run's name is left out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from harness import studies
+from harness.faults import faults
+from harness.record import OK
+from harness.report import claims, summary
+from harness.report.made import Made, made
+from harness.report.merge import Merged
+from harness.report.probed import Found, probed
+from harness.report.threats import Grounds, threats
+from harness.report.tree import tree
+from harness.report.words import count, plain, whole
+
+
+class RunLine(NamedTuple):
+    """A run as the report's reader sees it; its environment is what `tree` makes of it."""
+
+    name: str
+    machine: str
+    started: str
+    ended: str
+    presets: str
+    threads: str
+    measured: str
+    commit: str
+    environment: Any
+
+
+def runs(merged: Merged) -> list[RunLine]:
+    """A line a run, in the order in which they were asked for."""
+    return [_line(run, rows) for run, rows in zip(merged.runs, merged.tables, strict=True)]
+
+
+def _line(run: Any, rows: Any) -> RunLine:
+    git = run.environment.get("git")
+    commit = git.get("commit") if isinstance(git, dict) else None
+    return RunLine(
+        name=run.name,
+        machine=rows["machine"].iloc[0],
+        started=rows["started_at"].min(),
+        ended=rows["started_at"].max(),
+        presets=", ".join(sorted(rows["preset"].unique())),
+        threads=", ".join(whole(number) for number in sorted(rows["threads"].unique())),
+        measured=f"{(rows['status'] == OK).sum():,} of {count(len(rows), 'row')}",
+        commit=plain(commit)[:12] if isinstance(commit, str) else "not known",
+        environment=tree(run.environment),
+    )
+
+
+def opening(merged: Merged) -> str:
+    """One sentence of all rows."""
+    told = summary.opening(merged.every)
+    if len(merged.runs) == 1:
+        return told
+    machines = count(len(merged.machines), "machine")
+    return f"{count(len(merged.runs), 'run')} of {machines}: {told}"
+
+
+def tally(merged: Merged, claimed: Sequence[tuple[str, claims.Claim]]) -> str:
+    """How many claims have which verdict, on each machine."""
+    told = [
+        (name, claims.tally([claim for place, claim in claimed if place == name]))
+        for name in (merged.where(view) for view in merged.machines)
+    ]
+    many = count(len(studies.NAMES), "claim") if claimed else ""
+    if len(told) == 1:
+        return f"{many} put to the test in this run: {told[0][1]}"
+    counts = "; ".join(f"{name}: {verdicts}" for name, verdicts in told)
+    return f"{many} put to the test on each machine by itself. {counts}"
+
+
+def noise_floors(merged: Merged) -> list[str]:
+    """Of each run."""
+    return [
+        f"{_of_run(merged, run.name)}{floor}"
+        for run, rows in zip(merged.runs, merged.tables, strict=True)
+        for floor in summary.noise_floors(rows)
+    ]
+
+
+def warnings(merged: Merged) -> list[str]:
+    """What to be careful with, of each run."""
+    return [
+        f"{_of_run(merged, run.name)}{line}"
+        for run, rows in zip(merged.runs, merged.tables, strict=True)
+        for line in (*summary.void(faults(run.rows)), *summary.warnings(rows))
+    ]
+
+
+def crossings(merged: Merged) -> tuple[list[summary.Crossing], int]:
+    """On each machine, and of the CPU of one with the GPU of another; and how many are left out."""
+    found = [
+        summary.crossings(view.evidence.rows, "two machines" if view.beside else merged.where(view))
+        for view in (*merged.machines, *merged.pairs)
+    ]
+    return [line for lines, _ in found for line in lines], sum(more for _, more in found)
+
+
+def made_by(merged: Merged) -> tuple[list[Made], int]:
+    """What the models of each machine make, and how many are left out."""
+    found = [(merged.where(view), made(view.evidence.curves)) for view in merged.machines]
+    models = [
+        model._replace(about=f"{model.about}; {where}") if where else model
+        for where, (models, _) in found
+        for model in models
+    ]
+    return models, sum(more for _, (_, more) in found)
+
+
+def probed_on(merged: Merged) -> tuple[list[Found], int]:
+    """What probes found on each machine, and how many findings are left out."""
+    found = [(merged.where(view), probed(view.evidence.findings)) for view in merged.machines]
+    lines = [
+        line._replace(device=f"{line.device}, {where}") if where else line
+        for where, (lines, _) in found
+        for line in lines
+    ]
+    return lines, sum(more for _, (_, more) in found)
+
+
+def threats_by(merged: Merged) -> list[tuple[str, list[str]]]:
+    """(machine, its threats to validity), the machine "" where there is one."""
+    return [
+        (merged.where(view), threats(Grounds(view.evidence, view.runs))) for view in merged.machines
+    ]
+
+
+def _of_run(merged: Merged, name: str) -> str:
+    return f"{name}: " if len(merged.runs) > 1 else ""
