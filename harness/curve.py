@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 SCHEMA = 1
@@ -25,6 +25,8 @@ STATUSES = (REACHED, CENSORED, DIVERGED, FAILED)
 FINAL, TUNING = "final", "tuning"  # what a trial is for: the result, or choosing a learning rate
 
 CURRENCIES = ("steps", "samples", "flops", "seconds", "joules")
+OF_DEVICE = ("seconds", "joules")  # no measure of a trial that shared its device
+SHARED = "measured on a shared device, beside other trials"
 
 
 @dataclass(frozen=True)
@@ -130,8 +132,8 @@ class Curve:
         Raises:
             ValueError: `currency` is none of CURRENCIES.
         """
-        if currency not in CURRENCIES:
-            raise ValueError(f"unknown currency {currency!r}: one of {', '.join(CURRENCIES)}")
+        if not self._measured(currency):
+            return None
         if self.status != REACHED:
             return math.inf
         at = next(i for i, point in enumerate(self.points) if self.met(point.metric))
@@ -148,9 +150,31 @@ class Curve:
 
     def spent(self, currency: str) -> float | None:
         """What the whole trial took, reached or not; None if unknown."""
+        if not self._measured(currency):
+            return None
+        return getattr(self.points[-1], currency) if self.points else 0.0
+
+    def measured(self) -> tuple[Point, ...]:
+        """The points, without seconds and joules (NaN, None) of a device that was shared.
+
+        Everything that compares times takes them from here, `to_target` or `spent`.
+        """
+        if not self.shared_device:
+            return self.points
+        none = {"seconds": math.nan, "seconds_inclusive": math.nan, "joules": None}
+        return tuple(replace(point, **none) for point in self.points)
+
+    def why_unknown(self, currency: str) -> str | None:
+        """Why a currency of this trial is not known; None where no reason was recorded."""
+        if not self._measured(currency):
+            return SHARED
+        why = self.why.get(currency)
+        return None if why is None else str(why)
+
+    def _measured(self, currency: str) -> bool:
         if currency not in CURRENCIES:
             raise ValueError(f"unknown currency {currency!r}: one of {', '.join(CURRENCIES)}")
-        return getattr(self.points[-1], currency) if self.points else 0.0
+        return not (self.shared_device and currency in OF_DEVICE)
 
 
 def encode(curve: Curve) -> str:

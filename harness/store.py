@@ -220,7 +220,7 @@ def write_benchmark_json(run: Path, environment: Mapping[str, Any], rows: Sequen
 
     entries = []
     for row in rows:
-        if row.status != OK:
+        if row.status != OK or not row.samples:  # trials without a time that counts
             continue
         stats = Stats()
         stats.data = list(row.samples)

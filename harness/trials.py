@@ -19,7 +19,7 @@ import torch
 
 from harness import convergence, learning_rates, record, survival, training
 from harness.convergence import Setting
-from harness.curve import CURRENCIES, FINAL, REACHED, TUNING, Curve, Trial
+from harness.curve import CURRENCIES, FINAL, OF_DEVICE, REACHED, TUNING, Curve, Trial
 from workloads import load
 
 Key = tuple[str, str, Trial]
@@ -209,6 +209,7 @@ def row_fields(
 
 
 NO_SENSE = "a trial has no such figure"
+SEVERAL_HOSTS = "its seeds ran on several hosts, whose times are not one setting's"
 
 
 def _found(outcome: Outcome) -> dict[str, Any]:
@@ -239,8 +240,12 @@ def _found(outcome: Outcome) -> dict[str, Any]:
     for currency in CURRENCIES:
         field = "median_s" if currency == "seconds" else f"{currency}_to_target"
         values = [curve.to_target(currency) for curve in finals]
+        if currency in OF_DEVICE and len({curve.host for curve in finals}) > 1:
+            found[f"{field}_reason"] = SEVERAL_HOSTS
+            continue
         if any(value is None for value in values):
-            found[f"{field}_reason"] = finals[0].why.get(currency, "not known")
+            unknown = next(c for c, v in zip(finals, values, strict=True) if v is None)
+            found[f"{field}_reason"] = unknown.why_unknown(currency) or "not known"
             continue
         found[field] = survival.median([value for value in values if value is not None])
         found[f"{field}_reason"] = "half of the seeds or more did not reach the target"
@@ -257,6 +262,8 @@ def _where(finals: Sequence[Curve]) -> dict[str, Any]:
         values = {getattr(curve, name) or None for curve in finals}
         found[name] = next(iter(values)) if len(values) == 1 else None
         found[f"{name}_reason"] = alone if values == {None} else "not the same for all seeds"
+    if names := sorted({curve.device_name for curve in finals if curve.points}):
+        found |= {"device_name": " and ".join(names), "threads": max(c.threads for c in finals)}
     hosts = {host for curve in finals for host in curve.hosts.split(",") if host}
     shares = [c.communication_share for c in finals if c.communication_share is not None]
     whys = [c.why["communication"] for c in finals if "communication" in c.why]
@@ -271,9 +278,11 @@ def _where(finals: Sequence[Curve]) -> dict[str, Any]:
 
 def samples(outcome: Outcome | None) -> tuple[float, ...]:
     """Seconds to the target, seed by seed, where every seed got there: else their mean would be
-    that of the successes alone."""
+    that of the successes alone. None of a device that was shared, or of several hosts."""
     finals = outcome.finals if outcome else []
-    if any(curve.status != REACHED for curve in finals):
+    if any(curve.status != REACHED or curve.shared_device for curve in finals):
+        return ()
+    if len({curve.host for curve in finals}) > 1:
         return ()
     # a target met before the first step took no time, and a time of 0 is no sample
     return tuple(max(curve.to_target("seconds") or 0.0, 1e-9) for curve in finals)

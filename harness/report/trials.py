@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from harness.curve import CURRENCIES, FINAL, REACHED, Curve, Point
+from harness.curve import CURRENCIES, FINAL, Curve, Point
 from harness.probes.spec import Finding
 from harness.report.noise_scales import OPTIMIZER, noise_scales
 from harness.report.words import plain, whole
@@ -89,7 +89,7 @@ def points(curves: Sequence[Curve], table: pd.DataFrame) -> pd.DataFrame:
         never evaluated has one line, of NaN.
     """
     finals = table[table["role"] == FINAL]
-    found = [_numbers(curves[i].points) for i in finals.index]
+    found = [_numbers(curves[i].measured()) for i in finals.index]
     lines = finals.loc[finals.index.repeat([len(numbers) for numbers in found])]
     numbers = np.concatenate([*found, np.empty((0, len(_OF_POINTS)))])
     names = [*_OF_POINTS[:-1], "value"]
@@ -176,8 +176,8 @@ def _line(curve: Curve) -> dict[str, Any]:
     for currency in CURRENCIES:
         line[f"{currency}_to_target"] = _to_target(curve, currency)
         line[f"{currency}_spent"] = _amount(curve.spent(currency))
-        why = curve.why.get(currency)
-        line[f"{currency}_why"] = None if why is None else plain(str(why))
+        why = curve.why_unknown(currency)
+        line[f"{currency}_why"] = None if why is None else plain(why)
     usual = f"{line['workload']}-{line['optimizer']}-batch{trial.batch}"
     line["title"] = plain(f"{line['optimizer']}, batch {trial.batch}")
     if line["setting"] not in ("", usual):  # a study's own, which may share all of these
@@ -186,12 +186,11 @@ def _line(curve: Curve) -> dict[str, Any]:
 
 
 def _to_target(curve: Curve, currency: str) -> float:
-    if curve.status != REACHED:
-        return math.inf
     try:
-        return _amount(curve.to_target(currency))
+        taken = curve.to_target(currency)
     except OverflowError:  # files hold integers of any length
         return math.nan
+    return math.inf if taken == math.inf else _amount(taken)
 
 
 def _amount(value: float | None) -> float:

@@ -15,7 +15,7 @@ from harness.report.amounts import amount, compact
 from harness.report.plots import panels, style
 from harness.report.plots.style import GRID, INK, MUTED, WIDTH, Part
 from harness.report.plots.ticks import log_axis
-from harness.report.trials import groups
+from harness.report.trials import groups, why_unknown
 from harness.report.tuning import Grid, grids, tuned
 from harness.report.words import count, processor, shorten
 
@@ -100,11 +100,12 @@ def caption(part: pd.DataFrame) -> str:
     seeds = sorted({cell.n for grid in found for cell in grid.cells.values()})
     n = f"{' or '.join(map(str, seeds))} tuning {'seed' if seeds == [1] else 'seeds'} a rate"
     where = processor(part["device"].iloc[0])
-    words = [
-        f"{count(len(found), 'setting')} on {where}, {n}: {count(len(rows), 'trial')}, "
-        f"{amount(float(rows['steps_spent'].sum()), 'steps')} steps and "
-        f"{amount(float(rows['seconds_spent'].sum()), 'seconds')} in all."
-    ]
+    took = f"{amount(float(rows['steps_spent'].sum()), 'steps')} steps"
+    if rows["seconds_spent"].notna().all():
+        took += f" and {amount(float(rows['seconds_spent'].sum()), 'seconds')} in all"
+    else:
+        took += f" in all; no seconds: {why_unknown(rows, 'seconds').rstrip('.')}"
+    words = [f"{count(len(found), 'setting')} on {where}, {n}: {count(len(rows), 'trial')}, {took}."]
     nowhere = [grid.title for grid in found if len(grid.edges) == 2]
     edge = [grid.title for grid in found if len(grid.edges) == 1]
     if edge:
