@@ -1,4 +1,4 @@
-"""python -m harness report, compare, train, sweep, compile, tune, doctor.
+"""python -m harness report, compare, check, train, sweep, compile, tune, doctor.
 
 Imports nothing heavy before it must.
 """
@@ -6,6 +6,7 @@ Imports nothing heavy before it must.
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,8 +27,8 @@ class _Parser(argparse.ArgumentParser):
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command.
 
-    The exit status: 0 done, 1 a kernel fails to compile well, a target was not reached or a run is
-    slower than the one before, 2 bad input, in one line on stderr.
+    The exit status: 0 done, 1 a kernel is wrong or fails to compile well, a target was not reached
+    or a run is slower than the one before, 2 bad input, in one line on stderr.
     """
     parser = _Parser(
         prog="python -m harness",
@@ -71,7 +72,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     train = commands.add_parser(
         "train", help="train one workload to its target, and see what it writes or draws"
     )
-    train.add_argument("workload", help="its name, or a variant's: mlp_classification, rnn/gru")
+    train.add_argument(
+        "workload", help="its name, or a variant's: mlp_classification, rnn/gru; or your FILE.py"
+    )
     own = "default: the workload's own"
     train.add_argument("--optimizer", metavar="NAME", help=own)
     train.add_argument("--learning-rate", type=_positive, metavar="RATE", help=own)
@@ -105,6 +108,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--results", type=Path, default=RESULTS, metavar="DIR", help="default: %(default)s"
     )
     sweep.add_argument("--resume", metavar="RUN", help='a run to go on with; "last" is the newest')
+    check = commands.add_parser(
+        "check", help="whether the OPERATION or WORKLOAD of your own file is right; times nothing"
+    )
+    check.add_argument("file", type=Path, metavar="FILE", help="it is run: a file that you trust")
     machine = commands.add_parser(
         "compile", help="build every kernel with no GPU; registers, spills, shared memory"
     )
@@ -119,6 +126,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _doctor()
     if chosen.command == "train":
         return _train(chosen)
+    if chosen.command == "check":
+        return _check(chosen.file)
     if chosen.command == "sweep":
         return _sweep(chosen)
     if chosen.command == "compare":
@@ -169,6 +178,19 @@ def _train(chosen: argparse.Namespace) -> int:
             )
         )
     except train.CannotTrain as error:
+        return _refuse(str(error))
+
+
+def _check(file: Path) -> int:
+    import torch
+
+    if not torch.cuda.is_available():
+        os.environ.setdefault("TRITON_INTERPRET", "1")  # before anything imports triton
+    from harness import check, own
+
+    try:
+        return check.run(file)
+    except own.BadFile as error:
         return _refuse(str(error))
 
 

@@ -18,6 +18,7 @@ class Folder:
     Args:
         results: the folder of all runs.
         resume: the run to go on with, as `store.find` takes it; None for a new one.
+        own: the digests of the user's own files, by name.
 
     Attributes:
         rows: by id; those that were not measured are measured now, and so left out.
@@ -28,8 +29,8 @@ class Folder:
         StoreError: the results folder cannot be used, or there is no such run to resume.
     """
 
-    def __init__(self, results: Path, resume: str | None):
-        self.environment: dict[str, Any] = environment.describe()
+    def __init__(self, results: Path, resume: str | None, own: Mapping[str, str] | None = None):
+        self.environment: dict[str, Any] = environment.describe() | {"own": dict(own or {})}
         machine = results / environment.machine_id(self.environment)
         self.run = self._resumed(results, resume, machine.name) if resume else self._new(machine)
         self.store = store.Store(self.run, self.environment | {"run_id": self.run.name})
@@ -58,8 +59,8 @@ class Folder:
                 f"and this machine is {machine}"
             )
         before, _ = store.read_environment(run)
-        for name in ("commit", "dirty", "torch", "threads"):
-            then, now = _identity(before)[name], _identity(self.environment)[name]
+        for name, now in _identity(self.environment).items():
+            then = _identity(before)[name]
             if then != now:
                 raise store.StoreError(
                     f"cannot resume {run.name}: its {name} was {then}, and is {now} now; "
@@ -109,4 +110,5 @@ def _identity(described: Mapping[str, Any]) -> dict[str, Any]:
         "dirty": git.get("dirty"),
         "torch": packages.get("torch"),
         "threads": described.get("torch_threads"),
+        "own files": described.get("own") or {},
     }

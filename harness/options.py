@@ -50,7 +50,7 @@ def add(group: Any) -> None:
         action="append",
         default=[],
         metavar="FILE",
-        help="measure the OPERATION or WORKLOAD of this file instead of ours; may be given again",
+        help="measure the OPERATION or WORKLOAD of this file and nothing else; may be repeated",
     )
 
 

@@ -15,12 +15,13 @@ import shlex
 from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
 
 import kernels
-from harness import noise, options, order, record
+from harness import benchmarks, noise, options, order, own, record
 from harness.comparison import Checker
 from harness.convergence import Setting
 from harness.faults import faults
@@ -37,6 +38,7 @@ MODES_OF = {"cpu": ("host", "cold"), "cuda": MODES}
 _SESSION = pytest.StashKey[Session]()
 _MEMBER = pytest.StashKey[Member]()
 _COUNTS = pytest.StashKey[dict[str, int]]()
+_OWN = pytest.StashKey[dict[Path, Any]]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -53,6 +55,12 @@ def pytest_configure(config: pytest.Config) -> None:
             f"another package named kernels hides flopwise's own: rename it, or put {ours.parent} "
             "first on PYTHONPATH"
         )
+    try:
+        given = config.stash[_OWN] = own.load_all(config.getoption("own"))
+    except own.BadFile as error:
+        raise pytest.UsageError(str(error)) from None
+    if given:
+        config.args = [*map(str, given)]
     config.option.benchmark_timer = TIMER
     config.addinivalue_line(
         "markers",
@@ -64,6 +72,20 @@ def pytest_configure(config: pytest.Config) -> None:
     )
     # a case that fails before it is timed is told by its failure
     config.addinivalue_line("filterwarnings", "ignore:Benchmark fixture was not used at all")
+
+
+def pytest_pycollect_makemodule(module_path: Path, parent: Any) -> pytest.Module | None:
+    """In the place of a file given by --own: the benchmarks of what it declares."""
+    subject = parent.config.stash[_OWN].get(module_path)
+    if subject is None:
+        return None
+    # an id that is the same wherever pytest is started
+    module: pytest.Module = pytest.Module.from_parent(
+        parent, path=module_path, nodeid=module_path.name
+    )
+    module.obj = ModuleType(module_path.stem)
+    vars(module.obj).update(benchmarks.of(subject))
+    return module
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -103,6 +125,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         budget_s=config.getoption("budget"),
         results=config.getoption("results"),
         resume=config.getoption("resume"),
+        own={path.name: own.digest(path) for path in config.stash[_OWN]},
     )
     try:
         config.stash[_SESSION] = Session(wanted, [i.stash[_MEMBER] for i in benchmarks])

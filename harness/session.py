@@ -6,7 +6,7 @@ import functools
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,13 +24,14 @@ Build = Callable[[str], Comparison]
 
 @dataclass(frozen=True)
 class Options:
-    """What the user asked for on the command line."""
+    """What the user asked for on the command line; `own`: digests of their own files by name."""
 
     devices: tuple[str, ...]
     preset: str
     budget_s: float | None
     results: Path
     resume: str | None
+    own: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ class Session:
     ):
         self.options, self._engine = options, engine
         self.start = time.perf_counter()
-        self.folder = Folder(options.results, options.resume)
+        self.folder = Folder(options.results, options.resume, options.own)
         self.run, self.rows = self.folder.run, self.folder.rows
         self.problems = self.folder.problems
         self.gpu_usable, self.gpu_reason = environment.probe_gpu()

@@ -14,7 +14,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 import workloads
-from harness import environment, training
+from harness import environment, own, training
 from harness.curve import CURRENCIES, FAILED, REACHED, Curve, Point, Trial
 from workloads.spec import Workload
 
@@ -70,13 +70,16 @@ def run(options: Options) -> int:
 
 
 def _workload(options: Options) -> Workload:
+    name, ours = options.workload, not options.workload.endswith(".py")
     try:
-        workload = workloads.load(options.workload)
-    except ValueError as error:
+        workload = workloads.load(name) if ours else own.load(name)
+    except (ValueError, own.BadFile) as error:
         raise CannotTrain(str(error)) from None
+    if not isinstance(workload, Workload):
+        raise CannotTrain(f"{name} declares an OPERATION, and only a WORKLOAD is trained")
     if not options.files and not options.mnist:
         return workload
-    module: Any = importlib.import_module(f"workloads.{options.workload.partition('/')[0]}")
+    module: Any = importlib.import_module(f"workloads.{name.partition('/')[0]}") if ours else None
     wanted = "mnist" if options.mnist else "from_files"
     given = "--mnist" if options.mnist else ", ".join(f"--{name}" for name in options.files)
     if not hasattr(module, wanted):

@@ -20,7 +20,7 @@ import torch
 from harness import convergence, learning_rates, record, survival, training
 from harness.convergence import Setting
 from harness.curve import CURRENCIES, FINAL, OF_DEVICE, REACHED, TUNING, Curve, Trial
-from workloads import load
+from workloads.spec import Workload
 
 Key = tuple[str, str, Trial]
 
@@ -35,11 +35,13 @@ class Job(NamedTuple):
     Attributes:
         max_steps: after which it is censored.
         show: whether to ask the trained model for what it generates.
+        own: the workload itself, where it is none of ours.
     """
 
     trial: Trial
     max_steps: int
     show: bool
+    own: Workload | None = None
 
 
 # Runs trials that do not depend on each other, and gives each as it ends, in any order.
@@ -49,8 +51,7 @@ Engine = Callable[[Sequence[Job]], Iterable[tuple[Job, Curve]]]
 def here(jobs: Sequence[Job]) -> Iterator[tuple[Job, Curve]]:
     """The engine of one process: one trial after the other, each started when it is asked for."""
     for job in jobs:
-        workload = load(job.trial.workload)
-        yield job, training.run(job.trial, workload, max_steps=job.max_steps, show=job.show)
+        yield job, training.run(job.trial, job.own, max_steps=job.max_steps, show=job.show)
 
 
 class Outcome(NamedTuple):
@@ -145,13 +146,13 @@ class Runner:
         limit: int | None,
     ) -> list[Curve]:
         """The curves of all seeds, in their order; what is not on disk is handed out at once."""
-        most = min(setting.max_steps or load(setting.workload).max_steps, limit or sys.maxsize)
+        most = min(setting.max_steps or setting.load().max_steps, limit or sys.maxsize)
         trials = [
             Trial(setting.workload, setting.optimizer, setting.batch, rate, seed, device)
             for seed in seeds
         ]
         jobs = [
-            Job(trial, most, show=role == FINAL and trial.seed == 0)
+            Job(trial, most, show=role == FINAL and trial.seed == 0, own=setting.own)
             for trial in trials
             if (setting.name, role, trial) not in self._done
         ]
@@ -182,7 +183,7 @@ def row_fields(
     Args:
         outcome: None where there is none, and then `why` says why.
     """
-    workload = load(setting.workload)
+    workload = setting.load()
     known: dict[str, Any] = {
         "kind": "convergence",
         "subject": setting.workload,

@@ -1,0 +1,254 @@
+"""python -m harness check FILE: whether what it declares is right, and no word on how fast.
+
+A kernel's providers are held against the float64 reference by the rule that comes before every
+timing (harness/comparison.py): on a GPU, else in Triton's interpreter, which multiplies bfloat16
+wrongly. A workload's step and inference are held to the same, and its seeds, FLOPs, loss and metric
+to what workloads/spec.py says of them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from harness import own
+from harness.benchmarks import COMPILED_BATCH
+from harness.comparison import Checker, Comparison
+from harness.subjects import INFERENCE, INTERPRETER, TRAIN, of_operation, of_workload
+from kernels.spec import Case, Operation
+from workloads import data as datasets
+from workloads.flops import UnknownFlops, count
+from workloads.spec import Workload
+
+RIGHT, WRONG, UNKNOWN = "right", "WRONG", "not checked"
+LIMIT_S = 60  # for one provider of one case: an interpreter may take days for what a GPU does in ms
+BFLOAT16 = "the interpreter multiplies bfloat16 wrongly, so this needs a GPU"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line: a case and its provider, or a part of a workload, with the verdict and why."""
+
+    verdict: str
+    what: str
+    words: str
+
+
+class TooLong(BaseException):
+    """The time is up. No Exception, so that whoever catches all of them lets it pass."""
+
+
+def run(path: Path) -> int:
+    """Check what a file declares and print it, line by line.
+
+    Returns:
+        0 where something was checked and nothing is wrong, else 1.
+
+    Raises:
+        own.BadFile: it declares nothing that can be checked.
+    """
+    subject = own.load(path)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    print(f"{subject.name}, on {'a GPU' if device == 'cuda' else 'a CPU: Triton is interpreted'}")
+    counts = dict.fromkeys((RIGHT, WRONG, UNKNOWN), 0)
+    for finding in findings(subject, device):
+        counts[finding.verdict] += 1
+        print(f"{finding.verdict:11}  {finding.what}: {finding.words}", flush=True)
+    print(", ".join(f"{n} {verdict.lower()}" for verdict, n in counts.items()))
+    return 0 if counts[RIGHT] and not counts[WRONG] else 1
+
+
+def findings(subject: Operation | Workload, device: str) -> Iterator[Finding]:
+    """What is right and wrong with it, one after the other."""
+    if isinstance(subject, Operation):
+        yield from _operation(subject, device)
+        return
+    for what, look in _PARTS.items():
+        yield _judged(what, look, subject)
+    if subject.generate:
+        yield _judged("generate", _generate, subject)
+    for direction in (TRAIN, INFERENCE):
+        what = f"{direction} at batch {COMPILED_BATCH}"
+        try:
+            with _within():
+                comparison = of_workload(subject, direction, COMPILED_BATCH, device)
+                checker = Checker(comparison)
+        except (Exception, TooLong) as error:
+            yield _raised(what, error)
+            continue
+        for provider in comparison.providers:
+            yield _provider(f"{what} {provider}", comparison, checker, provider)
+
+
+def _operation(operation: Operation, device: str) -> Iterator[Finding]:
+    late: dict[str, Case] = {}  # by provider, a case that took too long
+    for case in operation.cases:
+        torch.compiler.reset()  # past 8 variants of a function torch falls back to eager unasked
+        if device not in case.devices:
+            yield Finding(UNKNOWN, case.name, f"it is meant for {', '.join(case.devices)} alone")
+            continue
+        try:
+            with _within():
+                comparison = of_operation(operation, case, device)
+                checker = Checker(comparison)
+        except (Exception, TooLong) as error:
+            yield _raised(f"{case.name} reference", error)
+            continue
+        for provider in operation.providers:
+            what = f"{case.name} {provider}"
+            if provider in late and _no_smaller(operation, case, late[provider]):
+                words = f"as large as {late[provider].name}, which took too long"
+                yield Finding(UNKNOWN, what, words)
+                continue
+            found = _provider(what, comparison, checker, provider)
+            if found.words == _late():
+                late[provider] = case
+            yield found
+
+
+def _no_smaller(operation: Operation, case: Case, than: Case) -> bool:
+    cost, other = operation.cost(case), operation.cost(than)
+    return cost.flops >= other.flops and cost.bytes >= other.bytes
+
+
+def _provider(what: str, comparison: Comparison, checker: Checker, provider: str) -> Finding:
+    why_not = comparison.not_measured.get(provider, "")
+    interpreted = why_not == INTERPRETER  # where it is right is seen there all the same
+    if why_not and not interpreted:
+        return Finding(UNKNOWN, what, why_not)
+    try:
+        with _within():
+            verdict = checker.check(comparison.providers[provider]())
+    except (Exception, TooLong) as error:
+        return _raised(what, error)
+    if verdict.wrong and interpreted and comparison.dtype == "bfloat16":
+        return Finding(UNKNOWN, what, BFLOAT16)
+    if verdict.wrong:
+        return Finding(WRONG, what, verdict.wrong)
+    return Finding(RIGHT, what, f"error {verdict.error:.3g}, allowed {verdict.bound:.3g}")
+
+
+def _judged(what: str, look: Callable[[Workload], str], workload: Workload) -> Finding:
+    """`look` says what it saw, or asserts it."""
+    try:
+        with _within():
+            return Finding(RIGHT, what, look(workload))
+    except AssertionError as error:
+        return Finding(WRONG, what, str(error))
+    except (Exception, TooLong) as error:
+        return _raised(what, error)
+
+
+def _raised(what: str, error: BaseException) -> Finding:
+    if isinstance(error, TooLong):
+        return Finding(UNKNOWN, what, _late())
+    if isinstance(error, ModuleNotFoundError):
+        return Finding(UNKNOWN, what, f"{error.name} is not installed")
+    words = (str(error).strip().splitlines() or ["no message"])[0][:300]
+    unknown = isinstance(error, UnknownFlops | torch.OutOfMemoryError | MemoryError)
+    return Finding(UNKNOWN if unknown else WRONG, what, f"{type(error).__name__}: {words}")
+
+
+def _late() -> str:
+    return f"over {LIMIT_S:g} s here: a smaller case or a GPU tells"
+
+
+@contextlib.contextmanager
+def _within() -> Iterator[None]:
+    """Raises TooLong in the middle of what takes longer than LIMIT_S."""
+
+    def stop(*_: Any) -> None:
+        raise TooLong
+
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.setitimer(signal.ITIMER_REAL, LIMIT_S)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def _data(workload: Workload) -> str:
+    sizes = []
+    for name, first, again in zip(
+        ("training", "validation"), workload.data(), workload.data(), strict=True
+    ):
+        assert len(first.x) == len(first.y) > 0, f"x and y of {name} are not equally many samples"
+        assert first.x.device.type == first.y.device.type == "cpu", f"{name} is not on the CPU"
+        same = all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
+        assert same, f"{name} differs from one call to the next"
+        sizes.append(f"{len(first)} samples for {name}")
+    return f"{', '.join(sizes)}, the same at every call"
+
+
+def _model(workload: Workload) -> str:
+    first, again = (list(workload.model(seed).parameters()) for seed in (3, 3))
+    assert first, "it has no parameters"
+    kinds = {(p.dtype, p.device.type) for p in first}
+    assert kinds == {(torch.float32, "cpu")}, "it is not in float32 on the CPU"
+    same = all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
+    assert same, "the same seed gives two different models"
+    return f"{sum(p.numel() for p in first):,} parameters, the same from the same seed"
+
+
+def _loss(workload: Workload) -> str:
+    model = workload.model(0)
+    loss = workload.loss(model, datasets.sample(workload.data().train, 7, seed=0))
+    assert loss.shape == (), f"its shape is {list(loss.shape)}, and it is to be a scalar"
+    loss.backward()
+    left = [name for name, p in model.named_parameters() if p.grad is None]
+    assert not left, f"it does not reach {', '.join(left)}"
+    return "a scalar that reaches every parameter"
+
+
+@torch.no_grad()
+def _metric(workload: Workload) -> str:
+    value = workload.metric(workload.model(0), workload.data().validation)
+    assert value.shape == (), f"its shape is {list(value.shape)}, and it is to be a scalar"
+    target = workload.target
+    told = f"{target.metric} {float(value):.4g} before training, target {target.value:g}"
+    assert not target.reached(float(value)), f"{told}: there is nothing to reach"
+    return told
+
+
+def _flops(workload: Workload) -> str:
+    for size in (1, 7):
+        for name, found in _counted(workload, size).items():
+            declared = getattr(workload.flops, name) * size
+            words = f"{name}, {declared:,} declared and {found:,} counted at batch {size}"
+            assert declared == found, words
+    flops = workload.flops
+    return f"{flops.forward:,} forward and {flops.backward:,} backward a sample, as counted"
+
+
+def _counted(workload: Workload, size: int) -> dict[str, int]:
+    model, batch = workload.model(0), datasets.sample(workload.data().train, size, seed=0)
+    losses: list[torch.Tensor] = []
+    return {
+        "forward": count(lambda: losses.append(workload.loss(model, batch))),
+        "backward": count(lambda: losses[0].backward()),
+        "inference": count(lambda: model(batch.x)),
+    }
+
+
+def _generate(workload: Workload) -> str:
+    assert workload.generate
+    written = workload.generate(workload.model(0), 0)
+    assert isinstance(written, str), f"it gives {type(written).__name__}, and not text"
+    return f"{len(written)} characters from an untrained model"
+
+
+_PARTS: dict[str, Callable[[Workload], str]] = {
+    "data": _data,
+    "model": _model,
+    "loss": _loss,
+    "metric": _metric,
+    "FLOPs": _flops,
+}
