@@ -108,6 +108,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--results", type=Path, default=RESULTS, metavar="DIR", help="default: %(default)s"
     )
     sweep.add_argument("--resume", metavar="RUN", help='a run to go on with; "last" is the newest')
+    sweep.add_argument(
+        "--cluster", nargs="?", const="", metavar="ADDRESS",
+        help="many trials at a time on Ray: auto, host:6379 or ray://host:10001; without an "
+        "address a cluster of this machine's cores",
+    )  # fmt: skip
+    sweep.add_argument(
+        "--cpus-per-trial", type=_whole, metavar="N",
+        help="with --cluster, and as many threads; default: 1, and a whole GPU with --device cuda",
+    )  # fmt: skip
     check = commands.add_parser(
         "check", help="whether the OPERATION or WORKLOAD of your own file is right; times nothing"
     )
@@ -195,14 +204,22 @@ def _check(file: Path) -> int:
 
 
 def _sweep(chosen: argparse.Namespace) -> int:
-    from harness import store, sweep
+    from harness import cluster, store, sweep
 
     options = sweep.Options(
         tuple(chosen.patterns), chosen.preset, chosen.device, chosen.results, chosen.resume
     )
+    if chosen.cpus_per_trial and chosen.cluster is None:
+        return _refuse("--cpus-per-trial goes with --cluster")
+    if chosen.cluster is not None and "WORLD_SIZE" in os.environ:
+        return _refuse("--cluster spreads many trials, torchrun one: start it without torchrun")
     try:
+        if chosen.cluster is not None:
+            cpus = chosen.cpus_per_trial or 1
+            with cluster.connect(chosen.cluster or None, chosen.device, cpus) as found:
+                return sweep.run(options, cluster=found)
         return sweep.run(options)
-    except (sweep.CannotSweep, store.StoreError) as error:
+    except (sweep.CannotSweep, cluster.NoCluster, store.StoreError) as error:
         return _refuse(str(error))
 
 

@@ -60,15 +60,20 @@ class Session:
         options: what was asked for.
         members: the rows to be, in the order in which they will be asked for.
         engine: what runs the trials.
+        elsewhere: whether it runs them on other machines, which have their own devices.
 
     Raises:
         StoreError: the results folder cannot be used, or there is no such run to resume.
     """
 
     def __init__(
-        self, options: Options, members: Sequence[Member], engine: trials.Engine = trials.here
+        self,
+        options: Options,
+        members: Sequence[Member],
+        engine: trials.Engine = trials.here,
+        elsewhere: bool = False,
     ):
-        self.options, self._engine = options, engine
+        self.options, self._engine, self._elsewhere = options, engine, elsewhere
         self.start = time.perf_counter()
         self.folder = Folder(options.results, options.resume, options.own)
         self.run, self.rows = self.folder.run, self.folder.rows
@@ -104,7 +109,7 @@ class Session:
         """
         if member.id in self.rows:
             return self.rows[member.id]
-        here = member.device == "cpu" or self.gpu_usable
+        here = member.device == "cpu" or self.gpu_usable or self._elsewhere
         why, outcome = self._why_not(member, here), None
         if not why:
             try:
@@ -287,10 +292,13 @@ class Session:
 
 def _told_trials(info: Mapping[str, Any]) -> str:
     got = f"{info['reached']} of {info['n']} seeds"
-    if info["median_s"] is None:
+    if info["steps_to_target"] is None:
         return f"{got}; {info['reason']}"
     rate = f"rate {info['learning_rate']:.3g}{' (edge of the grid)' * bool(info['rate_on_edge'])}"
-    return f"{info['steps_to_target']:,.0f} steps, {_seconds(info['median_s'])}, {got}, {rate}"
+    took = f"no time ({info['median_s_reason']})"
+    if info["median_s"] is not None:
+        took = _seconds(info["median_s"])
+    return f"{info['steps_to_target']:,.0f} steps, {took}, {got}, {rate}"
 
 
 def _told(rows: Sequence[Row]) -> str:

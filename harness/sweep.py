@@ -13,6 +13,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from harness import convergence, environment, record, session, trials
+from harness.cluster import Cluster
 from harness.convergence import Setting
 from harness.progress import LiveProgress
 from harness.session import Member, Session
@@ -46,11 +47,14 @@ class _Screen:
         print(content, end="", flush=flush)
 
 
-def run(options: Options, engine: trials.Engine = trials.here) -> int:
+def run(
+    options: Options, engine: trials.Engine = trials.here, cluster: Cluster | None = None
+) -> int:
     """Run the trials of all chosen settings, each on disk before the next one starts.
 
     Args:
         engine: what runs the trials.
+        cluster: what runs them in the engine's place, many settings at a time.
 
     Returns:
         0 if all seeds of all settings reached their targets, else 1.
@@ -60,19 +64,21 @@ def run(options: Options, engine: trials.Engine = trials.here) -> int:
         StoreError: the results folder cannot be used, or there is no such run to resume.
     """
     settings = chosen(options.patterns, options.preset)
-    if options.device == "cuda" and not (found := environment.probe_gpu())[0]:
-        raise CannotSweep(f"no CUDA device: {found[1]}; sweep on --device cpu")
+    gpu, why = environment.probe_gpu()
+    if options.device == "cuda" and not gpu and not cluster:
+        raise CannotSweep(f"no CUDA device: {why}; sweep on --device cpu")
     members = [_member(setting, options.device) for setting in settings]
     wanted = session.Options(
         (options.device,), options.preset, None, options.results, options.resume
     )
-    sweep = Session(wanted, members, engine)
+    sweep = Session(wanted, members, cluster.engine if cluster else engine, cluster is not None)
     kept = f", {sweep.kept} rows kept" if sweep.kept else ""
     print(f"run: {sweep.run} ({sweep.cases_left} settings to train{kept})", flush=True)
     sweep.progress = LiveProgress(_Screen(), sweep.cases_left, None)
     interrupted = False
     try:
-        rows = [sweep.converge(m, s) for m, s in zip(members, settings, strict=True)]
+        each = cluster.map if cluster else map
+        rows = list(each(sweep.converge, members, settings))
     except KeyboardInterrupt:
         rows, interrupted = [], True
     finally:
