@@ -19,6 +19,7 @@ from harness.curve import Curve
 from harness.probes.spec import Finding
 from harness.record import Row
 from harness.report import claims, plots, reproduce, several, summary, svg, table
+from harness.report.findings import findings as findings_table
 from harness.report.merge import Merged, View, merge
 from harness.report.plots import style
 from harness.report.runs import Run, name
@@ -29,6 +30,7 @@ from harness.store import write_atomically
 MAX_FIGURES = 80  # in all; each takes some 50 ms to draw
 
 _HERE = Path(__file__).parent
+_ALL_ROWS = "the table of all rows"
 _UNTRAINED = (
     "This run has no training curves: no workload was trained to its target, which "
     "pytest --benchmark-only -k convergence does."
@@ -200,6 +202,8 @@ def _tables(view: View) -> dict[str, pd.DataFrame]:
     if curves:
         tables["trials"] = trials(curves, findings)
         tables["points"] = points(curves, tables["trials"])
+    if findings:
+        tables["findings"] = findings_table(findings)
     if view.history is not None:
         tables["history"] = view.history
     return tables
@@ -229,7 +233,8 @@ def _together(parts: Sequence[tuple[View, style.Part]]) -> list[tuple[View, styl
 def _left_out(figures: int, source: str) -> str:
     if not figures:
         return ""
-    where = "the table of all rows" if source == "rows" else "curves.jsonl, beside the run's rows"
+    files = {"trials": "curves", "points": "curves", "findings": "findings"}
+    where = f"{files[source]}.jsonl, beside the run's rows" if source in files else _ALL_ROWS
     return f"{count(figures, 'more figure')} left out. Their numbers are in {where}."
 
 

@@ -65,9 +65,12 @@ MODES = ("warm", "cold", "graph", "host")
 
 _DRAWN = [
     *("kind", "subject", "case", "direction", "dtype", "batch", "mode"),
-    *("provider", "baseline", "device", "status", "reason", "n"),
+    *("provider", "baseline", "device", "device_name", "status", "reason", "n", "samples"),
     *("median_s", "median_low_s", "median_high_s"),
     *("speedup", "speedup_low", "speedup_high", "speedup_reason", "noise_floor", "verdict"),
+    *("flops", "bytes", "roof_share", "roof_bound", "trust", "trust_reasons"),
+    *("correctness_error", "correctness_bound", "energy_j", "energy_net_j", "energy_net_j_reason"),
+    *("energy_j_reason", "energy_method", "correctness_error_reason"),
 ]
 
 _LABEL_GAP = 12.5  # points between two labels

@@ -1,0 +1,289 @@
+"""Roofline: what every measured case achieves, below what this machine did at best in this run."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from harness.record import ROOF
+from harness.report.amounts import compact
+from harness.report.frame import drawable, measured
+from harness.report.plots import panels, style
+from harness.report.plots.panels import Look
+from harness.report.plots.style import GRID, INK, MUTED, PAPER, WIDTH, Part
+from harness.report.plots.ticks import log_axis
+from harness.report.words import count, processor, si, si_interval, whole
+from harness.statistics import quickest
+
+SOURCE = "rows"
+TITLE = "Roofline"
+INTRO = (
+    "The FLOP/s of every case against its FLOPs a byte (Williams, Waterman & Patterson 2009), the "
+    "bytes being those that it cannot do without: each input read once, each output written once. "
+    "The lines are the roofs, all measured in the same run: to the left what a copy in memory or "
+    "in the cache allows, at the top a large product in each dtype; a line is the quickest stretch "
+    "that was seen, its band the median's 95 % interval. No number of a data sheet is drawn. "
+    "Filled markers are providers, hollow ones the baseline; those above each other are one case."
+)
+
+MAX_LINES = 100  # in the table below a figure
+MAX_NAMES = 24  # subjects with a marker of their own
+
+_LEFT, _RIGHT, _TOP, _HIGH, _BELOW = 48.0, 14.0, 24.0, 210.0, 48.0  # points
+_KINDS = {"workload": "workloads"}  # all else are kernels, the user's among them
+_APART = 11.0  # points between two names of roofs
+_LARGEST = 1e18  # byte/s and FLOP/s
+_BEYOND = 4.0  # times beyond the cases that a ridge is still in the figure
+_MEMORY, _CACHE = "memory", "cache"
+_OTHERS = "others"
+
+
+class Roof(NamedTuple):
+    """A copy's byte/s, or a product's FLOP/s in a dtype: its quickest stretch, and its median."""
+
+    name: str
+    peak: float
+    median: float
+    low: float
+    high: float
+
+    @property
+    def slanted(self) -> bool:
+        """Whether more FLOPs a byte help."""
+        return self.name in (_MEMORY, _CACHE)
+
+    @property
+    def words(self) -> str:
+        """e.g. "memory 45.0 GB/s"."""
+        return f"{self.name} {si(self.peak, self._unit)}"
+
+    @property
+    def median_words(self) -> str:
+        """e.g. "42.2 GB/s [41.7, 42.7]"."""
+        return si_interval(self.median, self.low, self.high, self._unit)
+
+    @property
+    def _unit(self) -> str:
+        return "B/s" if self.slanted else "FLOP/s"
+
+    def at(self, intensity: float) -> float:
+        """FLOP/s that it allows."""
+        return self.peak * intensity if self.slanted else self.peak
+
+
+def parts(table: pd.DataFrame) -> list[Part]:
+    """By mode, machine, and kernels or workloads, where a roof was measured beside a case."""
+    rows = _cases(style.looks(table))
+    order = {name: number for number, name in enumerate(dict.fromkeys(rows["subject"]))}
+    rows = rows.assign(
+        number=rows["subject"].map(order), what=rows["kind"].map(_KINDS).fillna("kernels")
+    )
+    found = []
+    for keys, part in style.by(rows, ["mode", "device", "device_name", "what"]):
+        mode, device, name, what = keys
+        roofs = _roofs(table, device, name, mode)
+        if roofs:
+            part = part.assign(roofs=pd.Series([roofs] * len(part), part.index, dtype="object"))
+            where = name if rows["device_name"].nunique() > 1 else processor(device)
+            found.append(Part(f"{mode.capitalize()} mode", f"{what} on {where}", part))
+    return found
+
+
+def figure(part: pd.DataFrame) -> Figure | None:
+    """FLOP/s against FLOPs a byte, both log: a dot a case and provider, the roofs as lines."""
+    if part.empty:
+        return None
+    rows, roofs = _with_rates(part), part["roofs"].iloc[0]
+    looks = _looks(rows)
+    below = _TOP + _HIGH + _BELOW
+    fig = panels.sheet(below + panels.names_height(looks))
+    axes = panels.place(fig, _LEFT, _TOP, WIDTH - _LEFT - _RIGHT, _HIGH)
+    across, up = _ends(rows, roofs)
+    log_axis(axes.xaxis, across, panels.decades(across, write=compact, most=7))
+    log_axis(axes.yaxis, up, panels.decades(up, write=_tick, most=7))
+    axes.set_xlabel("FLOPs a byte", labelpad=4)
+    panels.write(axes, 8 - _LEFT, 9, "FLOP/s")
+    for roof in roofs:
+        _line(axes, roof, roofs)
+    _names_of_roofs(axes, [roof for roof in roofs if not roof.slanted], up)
+    size = 5.0 if len(rows) < 150 else 3.6
+    for _, of in rows.groupby("number"):
+        look = style.of(min(int(of["number"].iloc[0]), MAX_NAMES))
+        for is_baseline, dots in of.groupby(of["provider"] == of["baseline"]):
+            axes.plot(
+                *(dots["intensity"], dots["rate"]),
+                **look | {"linestyle": "none", "markersize": size},
+                markerfacecolor=PAPER if is_baseline else look["color"],
+                markeredgewidth=0.9,
+            )
+    panels.names(fig, looks, below)
+    return fig
+
+
+def table(part: pd.DataFrame) -> pd.DataFrame:
+    """One line a dot, those nearest to their roof first, as many as there is room for."""
+    rows = _with_rates(part).sort_values("roof_share", ascending=False, kind="stable")
+    rows = rows.iloc[:MAX_LINES]
+    ends = zip(rows["rate"], rows["rate_low"], rows["rate_high"], strict=True)
+    return pd.DataFrame(
+        {
+            "subject": rows["subject"],
+            "case": rows["case"],
+            "provider": rows["provider"],
+            "FLOPs a byte": [compact(value) for value in rows["intensity"]],
+            "achieved, 95 % interval": [si_interval(*end, "FLOP/s") for end in ends],
+            "share of its roof": [_share(value) for value in rows["roof_share"]],
+            "bound by": rows["roof_bound"].fillna("not known"),
+            "n": [whole(n) for n in rows["n"]],
+        }
+    )
+
+
+def caption(part: pd.DataFrame) -> str:
+    """The roofs as numbers, the nearest to one, and what is not in the figure or the table."""
+    roofs: tuple[Roof, ...] = part["roofs"].iloc[0]
+    told = ", ".join(f"{roof.words} (median {roof.median_words})" for roof in roofs)
+    name = part["device_name"].iloc[0]
+    sentences = [f"{count(len(part), 'dot')}. Roofs of {name}: {told}."]
+    known = part[part["roof_share"].notna()]
+    if len(known):
+        best = known.iloc[int(known["roof_share"].to_numpy().argmax())]
+        sentences.append(
+            f"Nearest to its roof: {best['subject']} {best['case']} by {best['provider']}, "
+            f"{_share(best['roof_share'])}."
+        )
+    missing = sorted(set(part["dtype"]) - {roof.name for roof in roofs})
+    if missing:
+        sentences.append(f"No product was measured in {', '.join(missing)}.")
+    if part["number"].max() >= MAX_NAMES:
+        sentences.append("Subjects that have no marker of their own are drawn as others.")
+    if len(part) > MAX_LINES:
+        more = count(len(part) - MAX_LINES, "more row")
+        sentences.append(f"{more} only in the table of all rows.")
+    return " ".join(sentences)
+
+
+def absent(table: pd.DataFrame) -> str:
+    """Of which device there is no figure and why; "" if each has one."""
+    rows = _cases(style.looks(table))
+    if rows.empty:
+        return "No row of this run has a time, FLOPs and bytes, as a roofline needs."
+    machines = rows.drop_duplicates(["device", "device_name"])
+    without = [
+        str(name)
+        for device, name in zip(machines["device"], machines["device_name"], strict=True)
+        if not _roofs(table, device, name, "host")
+    ]
+    names = ", ".join(without)
+    return f"No roof was measured on {names}, so its cases have no figure." if without else ""
+
+
+def _cases(rows: pd.DataFrame) -> pd.DataFrame:
+    """Those that were measured and whose work is known."""
+    rows = measured(rows)
+    return rows[drawable(rows["flops"]) & drawable(rows["bytes"])]
+
+
+def _roofs(table: pd.DataFrame, device: str, name: str, mode: str) -> tuple[Roof, ...]:
+    """Of one machine; the cache's only where the mode leaves something in it."""
+    rows = measured(table[(table["kind"] == ROOF) & (table["device"] == device)])
+    rows = rows[rows["device_name"] == name]
+    found = {}
+    for row in rows.to_dict("records"):
+        copies = row["subject"] == "copy"
+        work, called = (row["bytes"], row["case"]) if copies else (row["flops"], row["dtype"])
+        if copies and called not in ((_MEMORY,) if mode == "cold" else (_MEMORY, _CACHE)):
+            continue
+        times = (quickest(row["samples"]), row["median_s"], row["high"], row["low"])
+        roof = Roof(called, *(work / seconds for seconds in times))
+        if all(1 < value < _LARGEST for value in roof[1:]):
+            found[called] = roof
+    return tuple(sorted(found.values(), key=lambda roof: (not roof.slanted, roof.peak)))
+
+
+def _with_rates(part: pd.DataFrame) -> pd.DataFrame:
+    """With intensity, and rate between its ends, FLOP/s."""
+    return part.assign(
+        intensity=part["flops"] / part["bytes"],
+        rate=part["flops"] / part["median_s"],
+        rate_low=part["flops"] / part["median_high_s"],
+        rate_high=part["flops"] / part["median_low_s"],
+    )
+
+
+def _looks(rows: pd.DataFrame) -> list[Look]:
+    named = rows.drop_duplicates("number").sort_values("number")
+    numbers = zip(named["subject"], named["number"], strict=True)
+    looks = [Look(name, int(number)) for name, number in numbers if number < MAX_NAMES]
+    return looks if len(looks) == len(named) else [*looks, Look(_OTHERS, MAX_NAMES)]
+
+
+def _ends(rows: pd.DataFrame, roofs: tuple[Roof, ...]) -> tuple[list[float], list[float]]:
+    """Of both axes: the cases, the ridges that are not far from them, and the roofs above them."""
+    x = [float(f(rows["intensity"])) for f in (min, max)]
+    flat = [roof.peak for roof in roofs if not roof.slanted]
+    ridges = [top / roof.peak for roof in roofs if roof.slanted for top in flat]
+    near = [ridge for ridge in ridges if x[0] / _BEYOND < ridge < x[1] * _BEYOND]
+    x = [min(x[0], *near) / 1.6, max(x[1], *near) * 1.6] if near else [x[0] / 1.6, x[1] * 1.6]
+    y = [*rows["rate"], *flat, *(roof.at(x[0]) for roof in roofs if roof.slanted and not flat)]
+    return x, [min(y) / 2, max(y) * 2.5]
+
+
+def _line(axes: Axes, roof: Roof, roofs: tuple[Roof, ...]) -> None:
+    """One roof as far as it is the roof, with the name of a slanted one along it."""
+    (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
+    flat = max((r.peak for r in roofs if not r.slanted), default=math.inf)
+    steepest = max((r.peak for r in roofs if r.slanted), default=0.0)
+    if roof.slanted:
+        start, end = max(left, bottom / roof.peak), min(right, flat / roof.peak, top / roof.peak)
+    else:
+        start, end = max(left, roof.peak / steepest if steepest else left), right
+    if start >= end:
+        return
+    at = [start, end]
+    dash = style.DASHES[1] if roof.name == _CACHE else "-"
+    axes.plot(at, [roof.at(x) for x in at], color=INK, linewidth=1.2, linestyle=dash)
+    low, high = ([roof.at(x) * end / roof.peak for x in at] for end in (roof.low, roof.high))
+    axes.fill_between(at, low, high, color=GRID, alpha=0.8, linewidth=0)
+    if roof.slanted:
+        _along(axes, roof, start, end)
+
+
+def _along(axes: Axes, roof: Roof, start: float, end: float) -> None:
+    """A slanted roof's name above it, if it is long enough."""
+    (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
+    wide = (WIDTH - _LEFT - _RIGHT) / math.log(right / left)  # points
+    high = _HIGH / math.log(top / bottom)
+    long = math.log(end / start) * math.hypot(wide, high)
+    if long < 5.4 * len(roof.words):
+        return
+    axes.annotate(
+        *(roof.words, (start, roof.at(start))), (1, 5), textcoords="offset points", fontsize=9,
+        rotation=math.degrees(math.atan2(high, wide)), rotation_mode="anchor", color=MUTED,
+    )  # fmt: skip
+
+
+def _names_of_roofs(axes: Axes, roofs: list[Roof], up: list[float]) -> None:
+    """The products' names at the right, above their lines and apart from each other."""
+    height = math.log(up[1] / up[0])
+    places = [_HIGH * math.log(roof.peak / up[0]) / height + 3 for roof in roofs]
+    moved = style.spread(places, _APART, (0.0, _HIGH + 6))
+    for roof, place in zip(roofs, moved, strict=True):
+        axes.text(
+            *(1.0, place / _HIGH, roof.words), transform=axes.transAxes, ha="right",
+            fontsize=9, color=MUTED,
+        )  # fmt: skip
+
+
+def _tick(rate: float) -> str:
+    """e.g. "500G"."""
+    number, _, unit = si(rate, "FLOP/s").partition(" ")
+    return f"{float(number.replace(',', '')):g}{unit.removesuffix('FLOP/s')}"
+
+
+def _share(value: float) -> str:
+    return "not known" if math.isnan(value) else f"{value:.1%}" if value < 0.1 else f"{value:.0%}"
