@@ -41,6 +41,7 @@ T = TypeVar("T")
 ANSWER_S = 20.0  # until which a cluster has to answer
 RETRIES = 3  # of a trial whose worker died
 _GO_ON = "what is done is kept, go on with --resume last"
+_OF = ("CPU", "GPU")
 _ADDRESS = re.compile(r"auto|(ray://)?\S+:\d+")
 _LOCAL: dict[str, Any] = {"include_dashboard": False, "object_store_memory": 100 * 2**20}
 
@@ -141,9 +142,10 @@ class Cluster:
         if not room:
             needs = f"{self._cpus} CPU{'s' * (self._cpus > 1)}"
             needs += " and a GPU" if self._device == "cuda" else ""
-            most = max((int(has.get("CPU", 0)) for has in machines), default=0)
+            most = [max((int(has.get(of, 0)) for has in machines), default=0) for of in _OF]
             raise NoCluster(
-                f"no machine of the cluster has {needs} for a trial: the largest has {most} CPUs"
+                f"no machine of the cluster has {needs} for a trial: the most is "
+                f"{most[0]} CPUs and {most[1]} GPUs"
             )
         return room
 
@@ -160,9 +162,10 @@ class Cluster:
                 ended, _ = wait(calls, return_when=FIRST_EXCEPTION)
                 for call in ended:
                     call.result()
-            finally:
+            except BaseException:  # Ctrl-C too
                 self._stop.set()
                 threads.shutdown(cancel_futures=True)
+                raise
         return [call.result() for call in calls]
 
     def _in_turn(self, work: Callable[..., T], *arguments: Any) -> T:
@@ -247,4 +250,4 @@ def _short(text: str) -> str:
     """The last line of what Ray said, without the place in its sources."""
     lines = text.strip().splitlines() or ["no reason given"]
     plain = re.sub(r"\x1b\[[0-9;]*m", "", lines[-1])
-    return re.sub(r"^\[[^]]*\] \S+: ", "", plain)[:200]
+    return re.sub(r"^\[[^]]*\] \S+: ", "", plain)[:200].rstrip(".")

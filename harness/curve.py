@@ -161,8 +161,10 @@ class Curve:
         """
         if not self.shared_device:
             return self.points
-        none = {"seconds": math.nan, "seconds_inclusive": math.nan, "joules": None}
-        return tuple(replace(point, **none) for point in self.points)
+        no = math.nan
+        return tuple(
+            replace(point, seconds=no, seconds_inclusive=no, joules=None) for point in self.points
+        )
 
     def why_unknown(self, currency: str) -> str | None:
         """Why a currency of this trial is not known; None where no reason was recorded."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from harness import survival
-from harness.curve import REACHED, TUNING, Curve
+from harness.curve import OF_DEVICE, REACHED, TUNING, Curve
 from harness.report.amounts import amount, power
 from harness.report.words import digits, plain, ratio
 from harness.studies.spec import DEPENDS, REFUTED, SUPPORTED, UNCLEAR, Evidence, by_interval
@@ -116,7 +116,7 @@ def duel_on(device: str, evidence: Evidence, a: Side, b: Side, currency: str) ->
         unit = f" {currency}" if currency in ("steps", "samples") else ""
         return f"{amount(middle, currency)}{unit} ({got})"
 
-    return _duel(device, evidence, a, b, value, show)
+    return _duel(device, evidence, a, b, value, show, timed=currency in OF_DEVICE)
 
 
 def shifted(evidence: Evidence, a: Side, b: Side) -> Duel | None:
@@ -148,13 +148,17 @@ def _duel(
     b: Side,
     value: Callable[[Curve], float | None],
     show: Callable[[Sequence[float], Sequence[Curve]], str],
+    timed: bool = False,
 ) -> Duel | None:
-    # a seed on another machine is no pair: its seconds are that machine's
-    others = {(c.trial.seed, c.device_name): c for c in b.trials(evidence, device)}
+    def pair(curve: Curve) -> tuple[int, str, str]:
+        # a seed on another machine is no pair: its seconds are that machine's
+        return curve.trial.seed, curve.device_name, curve.host if timed else ""
+
+    others = {pair(curve): curve for curve in b.trials(evidence, device)}
     pairs = [
-        (first, others[key])
+        (first, others[pair(first)])
         for first in a.trials(evidence, device)
-        if (key := (first.trial.seed, first.device_name)) in others
+        if pair(first) in others
     ]
     numbers = [(value(first), value(second)) for first, second in pairs]
     known = [(x, y) for x, y in numbers if x is not None and y is not None]
