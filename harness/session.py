@@ -110,19 +110,22 @@ class Session:
         if member.id in self.rows:
             return self.rows[member.id]
         here = member.device == "cpu" or self.gpu_usable or self._elsewhere
-        why, outcome = self._why_not(member, here), None
+        why, outcome, refused = self._why_not(member, here), None, None
         if not why:
             try:
                 outcome = self._runner().run(setting, member.device)
             except trials.OutOfBudget:
                 why = f"budget: the {self.options.budget_s:g} s were spent before its trials were"
+            except trials.Refused as error:
+                why = str(error)
+                refused = f"{setting.name} {member.device} not measured: {why}"
         name, preset = self._names[member.device], self.options.preset
         fields = trials.row_fields(setting, outcome, member.device, name, preset, why)
         label = f"convergence {setting.workload} {member.device}"
         row = Row(member.id, label, member.name, member.params, fields, trials.samples(outcome))
         self.folder.put([row])
         if self.progress and member.wanted:
-            told = f"{setting.name} {member.device}: {_told_trials(fields)}" if outcome else None
+            told = f"{setting.name} {member.device}: {_told_trials(fields)}" if outcome else refused
             self.progress.end(told, outcome is not None)
         return row
 
@@ -295,8 +298,9 @@ def _told_trials(info: Mapping[str, Any]) -> str:
     if info["steps_to_target"] is None:
         return f"{got}; {info['reason']}"
     rate = f"rate {info['learning_rate']:.3g}{' (edge of the grid)' * bool(info['rate_on_edge'])}"
-    took = f"no time ({info['median_s_reason']})"
-    if info["median_s"] is not None:
+    if info["median_s"] is None:
+        took = f"no time ({info['median_s_reason']})"
+    else:
         took = _seconds(info["median_s"])
     return f"{info['steps_to_target']:,.0f} steps, {took}, {got}, {rate}"
 

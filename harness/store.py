@@ -254,7 +254,7 @@ def write_benchmark_json(run: Path, environment: Mapping[str, Any], rows: Sequen
         raise StoreError(_cannot_write(run, error)) from None
 
 
-def write_atomically(path: Path, text: str) -> None:
+def write_atomically(path: Path, content: str | bytes) -> None:
     """Replace the file whole or not at all.
 
     Raises:
@@ -262,8 +262,9 @@ def write_atomically(path: Path, text: str) -> None:
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        with temporary.open("w", encoding="utf-8") as file:
-            file.write(text)
+        data = content.encode() if isinstance(content, str) else content
+        with temporary.open("wb") as file:
+            file.write(data)
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)

@@ -7,7 +7,7 @@ same ids, so that either goes on with the other's run.
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -48,12 +48,16 @@ class _Screen:
 
 
 def run(
-    options: Options, engine: trials.Engine = trials.here, cluster: Cluster | None = None
+    options: Options,
+    engine: trials.Engine = trials.here,
+    started: Callable[[Path], None] = lambda run: None,
+    cluster: Cluster | None = None,
 ) -> int:
     """Run the trials of all chosen settings, each on disk before the next one starts.
 
     Args:
         engine: what runs the trials.
+        started: told the run's folder before the first trial.
         cluster: what runs them in the engine's place, many settings at a time.
 
     Returns:
@@ -72,6 +76,7 @@ def run(
         (options.device,), options.preset, None, options.results, options.resume
     )
     sweep = Session(wanted, members, cluster.engine if cluster else engine, cluster is not None)
+    started(sweep.run)
     kept = f", {sweep.kept} rows kept" if sweep.kept else ""
     print(f"run: {sweep.run} ({sweep.cases_left} settings to train{kept})", flush=True)
     sweep.progress = LiveProgress(_Screen(), sweep.cases_left, None)

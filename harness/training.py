@@ -11,6 +11,7 @@ import contextlib
 import math
 import time
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import nn
@@ -18,6 +19,7 @@ from torch import nn
 from harness import energy
 from harness.curve import CENSORED, DIVERGED, FAILED, REACHED, Curve, Point, Trial
 from harness.environment import device_name
+from harness.team import ALONE, Team
 from workloads import data, load, optimizers
 from workloads.flops import UnknownFlops
 from workloads.spec import Batch, Workload
@@ -33,6 +35,7 @@ def run(
     budget_s: float = math.inf,
     on_point: Callable[[Point], None] | None = None,
     show: bool = True,
+    team: Team = ALONE,
 ) -> Curve:
     """Train until the target is met, the steps or the seconds are spent, or the loss diverges.
 
@@ -42,32 +45,42 @@ def run(
         trial: what to train.
         workload: the workload itself, where it is none of ours.
         max_steps: censored after so many updates; the workload's own number if not given.
-        budget_s: censored after so many seconds of training, evaluation left out.
+        budget_s: censored after so many seconds of training, evaluation left out; for one process,
+            as several would not agree when it is.
         on_point: called with each evaluation, outside of the clock.
         show: whether to ask the trained model for what it generates.
+        team: the processes that train it; each of them calls this, and rank 0's curve is whole.
     """
     workload = workload or load(trial.workload)
     points: list[Point] = []
-    why: dict[str, str] = {}
+    why: dict[str, str] = team.unknown()
+    told: dict[str, Any] = team.told(0.0, 0.0)
     status, reason = FAILED, None
     generated: str | None = None
     shifted: float | None = None
+
+    def look() -> None:
+        points.append(running.evaluate())
+        if on_point:
+            on_point(points[-1])
+
     try:
-        with _joules(trial.device, why) as joules:
-            run = _Running(trial, workload, joules, why)
+        with team, _joules(trial.device, why) as joules:
+            running = _Running(trial, workload, joules, why, team)
             limit = max_steps or workload.max_steps
-            while True:
-                points.append(run.evaluate())
-                if on_point:
-                    on_point(points[-1])
-                status, reason = _judged(points[-1], workload, limit, budget_s)
-                if status:
-                    break
-                run.train(min(_next(points[-1].steps), limit), budget_s)
-        if workload.shifted and status != DIVERGED:
-            shifted = run.metric(workload.shifted().to(trial.device))
-        if show and workload.generate and status != DIVERGED:
-            generated = workload.generate(run.model, trial.seed)
+            points += running.before
+            if not points:
+                look()
+            while not (found := _judged(points[-1], workload, limit, budget_s))[0]:
+                running.train(min(_next(points[-1].steps), limit), budget_s)
+                look()
+                running.save(points)
+        told = team.told(running.communication_s, points[-1].seconds)
+        status, reason = found
+        if team.rank == 0 and workload.shifted and status != DIVERGED:
+            shifted = running.metric(workload.shifted().to(trial.device))
+        if team.rank == 0 and show and workload.generate and status != DIVERGED:
+            generated = workload.generate(running.model, trial.seed)
     except Exception as error:
         words = str(error).strip().splitlines() or ["no message"]
         status, reason = FAILED, f"{type(error).__name__}: {words[0]}"[:300]
@@ -84,6 +97,7 @@ def run(
         why=why,
         generated=generated,
         shifted=shifted if shifted is not None and math.isfinite(shifted) else None,
+        **told,
     )
 
 
@@ -116,40 +130,84 @@ class _Running:
         workload: Workload,
         joules: Callable[[], float | None],
         why: dict[str, str],
+        team: Team,
     ):
         self._workload, self._trial, self._joules, self._why = workload, trial, joules, why
+        self._team = team
         device = trial.device
         split = workload.data()
         train, self._validation = split.train.to(device), split.validation.to(device)
         self._warm_up(train)
         self.model = workload.model(trial.seed).to(device)
-        self._step = _make(trial, workload, self.model)
+        saved = team.saved()
+        if saved:
+            self.model.load_state_dict(saved["model"])
+        self._step = _make(trial, workload, self.model, team)
         self._batches = data.stream(workload, self.model, train, trial.batch, trial.seed)
         self._steps, self._flops, self._seconds = 0, 0.0, 0.0
+        self.communication_s = 0.0
         self._loss: torch.Tensor | None = None
+        self.before: list[Point] = []  # the evaluations up to a checkpoint
+        if saved:
+            self._go_on(saved)
         _synchronize(device)
         self._start = time.perf_counter()
 
     def _warm_up(self, train: Batch) -> None:
         model = self._workload.model(self._trial.seed).to(self._trial.device)
-        step = _make(self._trial, self._workload, model)
-        step(data.sample(train, self._trial.batch, 0))
+        step = _make(self._trial, self._workload, model, self._team)
+        step(self._team.part(data.sample(train, self._trial.batch, 0)))
         _metric(self._workload, model, self._validation)
 
     def metric(self, batch: Batch) -> float:
         """The workload's metric of the model as it is, on any batch."""
         return _metric(self._workload, self.model, batch)
 
+    def _go_on(self, saved: dict[str, Any]) -> None:
+        """From a checkpoint: what was done after it is done again, and neither its steps nor its
+        seconds are counted twice."""
+        self.before = [Point(*values) for values in saved["points"]]
+        last = self.before[-1]
+        self._steps, self._flops, self._seconds = last.steps, last.flops or 0.0, last.seconds
+        self.communication_s = saved["communication_s"]
+        if isinstance(self._step, optimizers.Gradient):
+            self._step.load_state_dicts(saved["optimizers"])
+        for _ in range(self._steps):
+            next(self._batches)
+
+    def save(self, points: list[Point]) -> None:
+        """Leave a checkpoint where it can be gone on from: an agent's batches depend on the models
+        that it was when it played, and a second-order optimizer takes a few steps in all."""
+        if self._workload.batches is None and isinstance(self._step, optimizers.Gradient):
+            step = self._step
+            self._team.save(
+                lambda: {
+                    "model": self.model.state_dict(),
+                    "optimizers": step.state_dicts(),
+                    "points": [list(vars(point).values()) for point in points],
+                    "communication_s": self.communication_s,
+                }
+            )
+
     def evaluate(self) -> Point:
+        loss = None if self._loss is None else float(self._team.mean(self._loss))
+        return self._team.agreed(lambda: self._point(loss))
+
+    def _point(self, loss: float | None) -> Point:
         metric = self.metric(self._validation)
-        loss = None if self._loss is None else float(self._loss)
+        last = self.before[-1] if self.before else None
+        joules = self._joules()
+        if last and joules is not None:
+            joules += last.joules or 0.0
         return Point(
             steps=self._steps,
             samples=self._steps * self._trial.batch,
             flops=None if "flops" in self._why else self._flops,
             seconds=self._seconds,
-            seconds_inclusive=time.perf_counter() - self._start,
-            joules=self._joules(),
+            seconds_inclusive=time.perf_counter()
+            - self._start
+            + (last.seconds_inclusive if last else 0.0),
+            joules=joules,
             loss=loss if loss is not None and math.isfinite(loss) else None,
             metric=metric if math.isfinite(metric) else None,
         )
@@ -157,16 +215,18 @@ class _Running:
     def train(self, until: int, budget_s: float) -> None:
         """Go on to step `until`, or to the end of the budget."""
         _synchronize(self._trial.device)
+        self._team.communicated_s()
         start = time.perf_counter()
         while self._steps < until:
             batch = next(self._batches)
-            self._loss = self._step(batch)
+            self._loss = self._step(self._team.part(batch))
             self._steps += 1
             self._count(len(batch))
             if self._seconds + time.perf_counter() - start > budget_s:
                 break
         _synchronize(self._trial.device)
         self._seconds += time.perf_counter() - start
+        self.communication_s += self._team.communicated_s()
 
     def _count(self, size: int) -> None:
         if "flops" in self._why:
@@ -183,8 +243,9 @@ def _metric(workload: Workload, model: nn.Module, batch: Batch) -> float:
     return float(workload.metric(model, batch))
 
 
-def _make(trial: Trial, workload: Workload, model: nn.Module) -> optimizers.Step:
-    return optimizers.make(trial.optimizer, model, workload.loss, trial.learning_rate)
+def _make(trial: Trial, workload: Workload, model: nn.Module, team: Team) -> optimizers.Step:
+    loss = team.spread(model, workload.loss)
+    return optimizers.make(trial.optimizer, model, loss, trial.learning_rate)
 
 
 def _synchronize(device: str) -> None:
@@ -196,6 +257,9 @@ def _synchronize(device: str) -> None:
 def _joules(device: str, why: dict[str, str]):
     """A function that tells the joules since now, or None, and then `why` says the reason."""
     with contextlib.ExitStack() as stack:
+        if "joules" in why:
+            yield lambda: None
+            return
         try:
             counter = stack.enter_context(energy.counter(device))
             begin = counter.read_j()

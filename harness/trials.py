@@ -29,6 +29,10 @@ class OutOfBudget(Exception):
     """The time of the run was spent before the setting's trials were done."""
 
 
+class Refused(Exception):
+    """The engine cannot run the setting's trials, in one line that says why."""
+
+
 class Job(NamedTuple):
     """A trial to be run.
 
@@ -267,12 +271,11 @@ def _where(finals: Sequence[Curve]) -> dict[str, Any]:
         found |= {"device_name": " and ".join(names), "threads": max(c.threads for c in finals)}
     hosts = {host for curve in finals for host in curve.hosts.split(",") if host}
     shares = [c.communication_share for c in finals if c.communication_share is not None]
-    whys = [c.why["communication"] for c in finals if "communication" in c.why]
     return found | {
         "hosts": ",".join(sorted(hosts)) or None,
         "hosts_reason": alone,
         "communication_share": statistics.median(shares) if len(shares) == len(finals) else None,
-        "communication_share_reason": (*whys, alone)[0],
+        "communication_share_reason": "not known of every seed" if found["backend"] else alone,
         "shared_device": any(curve.shared_device for curve in finals),
     }
 

@@ -98,10 +98,10 @@ def make(
         return second_order.make(name, model, loss, learning_rate)
     if name == "lbfgs":
         return _LineSearch(model, loss, learning_rate)
-    return _Gradient(model, loss, _GRADIENT[name](model, lr=learning_rate), capturable)
+    return Gradient(model, loss, _GRADIENT[name](model, lr=learning_rate), capturable)
 
 
-class _Gradient:
+class Gradient:
     """Loss, gradients, update: every optimizer that looks at one gradient a step."""
 
     def __init__(
@@ -132,6 +132,15 @@ class _Gradient:
     def state(self) -> list[Tensor]:
         kept = (s for optimizer in self._optimizers for s in optimizer.state.values())
         return [value for state in kept for value in state.values() if isinstance(value, Tensor)]
+
+    def state_dicts(self) -> list[dict[str, Any]]:
+        """All that it needs to go on, for a checkpoint."""
+        return [optimizer.state_dict() for optimizer in self._optimizers]
+
+    def load_state_dicts(self, states: list[dict[str, Any]]) -> None:
+        """Go on from what `state_dicts` gave."""
+        for optimizer, state in zip(self._optimizers, states, strict=True):
+            optimizer.load_state_dict(state)
 
 
 class _LineSearch:

@@ -1,0 +1,70 @@
+"""Where a trial stands, in a file, so that a run that dies goes on from there.
+
+One file in the run's folder, replaced whole at an evaluation and gone when the trial has ended.
+It holds the model, the optimizer, the sums so far and the evaluations; the samples' order needs
+only the number of steps. It is read with weights_only: nothing in it can run.
+"""
+
+from __future__ import annotations
+
+import io
+import pickle
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from harness.store import write_atomically
+
+FILE = "checkpoint.pt"
+EVERY_S = 2.0  # between two of them at least: what is lost costs no more than what is saved
+
+
+class Checkpoint:
+    """The checkpoint of one trial.
+
+    Args:
+        path: the file.
+        of: what tells the trial apart from all others that may have left one there.
+    """
+
+    def __init__(self, path: Path, of: str):
+        self._path, self._of = path, of
+        self._saved = time.perf_counter()
+
+    def load(self) -> dict[str, Any] | None:
+        """What was saved of this trial, on the CPU; None where there is nothing, or it is another's
+        or cut short: then the trial starts over."""
+        try:
+            state = torch.load(self._path, map_location="cpu", weights_only=True)
+        except FileNotFoundError:
+            return None
+        except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
+            self._tell("read", error)
+            return None
+        return state if isinstance(state, dict) and state.get("of") == self._of else None
+
+    @property
+    def due(self) -> bool:
+        """Whether the last one is old enough for another."""
+        return time.perf_counter() - self._saved >= EVERY_S
+
+    def save(self, state: dict[str, Any]) -> None:
+        """Replace the file. Where it cannot be written the trial goes on without."""
+        buffer = io.BytesIO()
+        torch.save(state | {"of": self._of}, buffer)
+        try:
+            write_atomically(self._path, buffer.getvalue())
+        except OSError as error:
+            self._tell("write", error)
+        self._saved = time.perf_counter()
+
+    def discard(self) -> None:
+        """The trial has ended."""
+        self._path.unlink(missing_ok=True)
+
+    def _tell(self, what: str, error: Exception) -> None:
+        words = (str(error).strip().splitlines() or ["no message"])[0]
+        print(f"cannot {what} {self._path.name}: {words[:200]}", file=sys.stderr)
