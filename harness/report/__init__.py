@@ -27,7 +27,7 @@ from harness.report.trials import points, trials
 from harness.report.words import count, plain
 from harness.store import write_atomically
 
-MAX_FIGURES = 80  # in all; each takes some 50 ms to draw
+MAX_FIGURES = 80  # in all, twice as many of several machines; each takes some 50 ms to draw
 
 _HERE = Path(__file__).parent
 _ALL_ROWS = "the table of all rows"
@@ -114,7 +114,7 @@ def write_all(runs: Sequence[Run], path: Path) -> Path:
         claims=[(place, claim, claim.section(there)) for place, claim in claimed],
         tally=several.tally(merged, claimed),
         statuses=summary.statuses(shown),
-        no_gpu=summary.no_gpu(shown, merged.machines[0].evidence.environment),
+        no_gpu=summary.no_gpu(merged.newest, merged.machines[0].evidence.environment),
         speedups=summary.speedups(shown),
         noise_floors=several.noise_floors(merged),
         crossings=several.crossings(merged),
@@ -173,11 +173,12 @@ def _sections(merged: Merged) -> list[Section]:
             )
             for plot, _, each in drawable
         ]
-        allotted = _allot([len(parts) for parts in split], MAX_FIGURES)
+        total = MAX_FIGURES * min(2, len(merged.machines))
+        allotted = _allot([len(parts) for parts in split], total)
         for (plot, name, each), parts, most in zip(drawable, split, allotted, strict=True):
             drawn = [
                 (part.group, _figure(plot, view, part, f"{name}{number}"))
-                for number, (view, part) in enumerate(parts[:most])
+                for number, (view, part) in enumerate(_in_turn(parts, most))
             ]
             groups = [
                 (heading, [figure for _, figure in group])
@@ -212,15 +213,19 @@ def _tables(view: View) -> dict[str, pd.DataFrame]:
 def _parts(
     plot: plots.Plot, view: View, of: pd.DataFrame, where: str
 ) -> list[tuple[View, style.Part]]:
-    """The figures of a view, headed by its machine; of two machines those that have both."""
-    parts = [part for part in plot.parts(of) if not view.beside or _of_both(part.frame)]
-    headed = [part._replace(group=f"{where}: {part.group}") for part in parts] if where else parts
-    return [(view, part) for part in headed]
-
-
-def _of_both(part: pd.DataFrame) -> bool:
-    devices = {*part["device"]}
-    return len(devices) > 1 or devices == {""}  # a ratio of both has no device
+    """The figures of a view, headed by its machine; of two machines those that compare them."""
+    parts = plot.parts(of)
+    if view.beside:
+        devices = [{*part.frame["device"]} for part in parts]
+        ratios = {""} in devices  # of both, which have no device, and say more than two lines do
+        parts = [
+            part
+            for part, on in zip(parts, devices, strict=True)
+            if (on == {""} if ratios else len(on) > 1)
+        ]
+    if where:
+        parts = [part._replace(group=f"{where}: {part.group}") for part in parts]
+    return [(view, part) for part in parts]
 
 
 def _together(parts: Sequence[tuple[View, style.Part]]) -> list[tuple[View, style.Part]]:
@@ -228,6 +233,13 @@ def _together(parts: Sequence[tuple[View, style.Part]]) -> list[tuple[View, styl
     headings = dict.fromkeys(part.group for _, part in parts)
     order = {group: number for number, group in enumerate(headings)}
     return sorted(parts, key=lambda pair: order[pair[1].group])
+
+
+def _in_turn(parts: Sequence[tuple[View, style.Part]], most: int) -> list[tuple[View, style.Part]]:
+    """So many, taken from each view in turn, in the order in which they stand."""
+    views = [view.name for view, _ in parts]
+    turns = sorted(range(len(parts)), key=lambda i: views[:i].count(views[i]))
+    return [parts[i] for i in sorted(turns[:most])]
 
 
 def _left_out(figures: int, source: str) -> str:

@@ -12,6 +12,7 @@ from harness.studies import spec
 
 UNTRAINED = "training"  # the section that stands for all plots of curves where there are none
 
+EVERYWHERE = "each machine"
 BESIDE = "gpu"  # the study that sets a GPU beside a CPU, of whichever machines
 
 _NONE = "–"
@@ -60,6 +61,8 @@ def by_machine(
 ) -> list[tuple[str, Claim]]:
     """(where, claim) for each claim on each machine, the verdicts on one claim together.
 
+    One that none of several machines has evidence for is there once, EVERYWHERE.
+
     Args:
         machines: (name, evidence) of each: no verdict stands on two of them.
         pairs: likewise of the CPU of one with the GPU of another, on which only the claim that
@@ -70,7 +73,10 @@ def by_machine(
     )
     lines = []
     for number, study in enumerate(studies.NAMES):
-        lines += [(name, judged[number]) for name, judged in found]
+        here = [(name, judged[number]) for name, judged in found]
+        alike = len(here) > 1 and len({claim for _, claim in here}) == 1
+        unmeasured = all(claim.verdict == spec.NOT_MEASURED for _, claim in here)
+        lines += [(EVERYWHERE, here[0][1])] if alike and unmeasured else here
         if study == BESIDE:
             told = [(name, judged[number]) for name, judged in beside]
             lines += [(name, claim) for name, claim in told if claim.verdict != spec.NOT_MEASURED]

@@ -78,7 +78,7 @@ def _markdown(merged: Merged) -> list[str]:
     names = [markdown.code(run.name) for run in merged.runs if run.name]
     if names:
         lines += ["", f"{'Run' if len(names) == 1 else 'Runs'} {', '.join(names)}."]
-    no_gpu = summary.no_gpu(merged.shown, merged.machines[0].evidence.environment)
+    no_gpu = summary.no_gpu(merged.newest, merged.machines[0].evidence.environment)
     if no_gpu:
         lines += ["", _text(no_gpu)]
     care = several.warnings(merged)

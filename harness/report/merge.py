@@ -8,13 +8,14 @@ Speedups, verdicts, noise floors and trust are found within each run before.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Hashable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 import pandas as pd
 
-from harness.curve import Curve
+from harness.curve import FINAL, OF_DEVICE, Curve
 from harness.environment import machine_id
 from harness.probes.spec import Finding
 from harness.record import ABOUT_MEASURING, NOT_MEASURED, OK
@@ -27,6 +28,7 @@ from harness.report.words import processor
 from harness.studies import spec as studies
 
 UNKNOWN = "machine not known"
+HOSTS = "measured on several hosts, whose times are not compared"
 
 # what is measured together; all of a row but its provider
 _CASE = ["kind", "subject", "case", "direction", "dtype", "device", "mode"]
@@ -97,10 +99,15 @@ class Merged:
         return view.name if len(self.machines) > 1 else ""
 
     @property
+    def newest(self) -> pd.DataFrame:
+        """The newest rows of each case on each machine."""
+        return pd.concat([view.evidence.rows for view in self.machines], ignore_index=True)
+
+    @property
     def shown(self) -> pd.DataFrame:
-        """The newest rows of each case, where there are several machines with their names."""
+        """The same, where there are several machines with their names in the devices'."""
         if len(self.machines) == 1:
-            return self.machines[0].evidence.rows
+            return self.newest
         return pd.concat([view.shown for view in self.machines], ignore_index=True)
 
 
@@ -151,7 +158,7 @@ def _view(name: str, runs: Sequence[tuple[pd.DataFrame, Run]]) -> View:
     tables, of = [table for table, _ in runs], [run for _, run in runs]
     evidence = studies.Evidence(
         _newest_rows(tables),
-        _newest((run.curves for run in of), _setting),
+        _on_one_host(_newest((run.curves for run in of), _setting)),
         _newest((run.findings for run in of), _place),
         of[-1].environment,
     )
@@ -184,6 +191,28 @@ def _newest(runs: Iterable[Sequence[T]], key: Callable[[T], Hashable]) -> list[T
 def _setting(curve: Curve) -> Hashable:
     trial = curve.trial
     return trial.workload, trial.optimizer, trial.batch, trial.device, curve.setting
+
+
+def _on_one_host(curves: Sequence[Curve]) -> list[Curve]:
+    """Without the times of those that would be compared over several hosts of a cluster."""
+    hosts: dict[Hashable, set[str]] = {}
+    for curve in curves:
+        if curve.role == FINAL:
+            hosts.setdefault(_compared(curve), set()).add(curve.host)
+    return [
+        _timeless(curve) if len(hosts.get(_compared(curve), ())) > 1 else curve for curve in curves
+    ]
+
+
+def _compared(curve: Curve) -> Hashable:
+    """What curves share whose times are set beside each other: a workload, variants included."""
+    return curve.trial.workload.partition("/")[0], curve.trial.device
+
+
+def _timeless(curve: Curve) -> Curve:
+    none: dict[str, Any] = {"seconds": math.nan, "seconds_inclusive": math.nan, "joules": None}
+    points = tuple(replace(point, **none) for point in curve.points)
+    return replace(curve, points=points, why=dict(curve.why) | dict.fromkeys(OF_DEVICE, HOSTS))
 
 
 def _place(finding: Finding) -> Hashable:

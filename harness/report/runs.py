@@ -80,4 +80,6 @@ def _read(folder: Path) -> Run:
     findings, unfound = store.read_findings(folder)
     problems += more + unread + unfound
     called = name(environment, folder.resolve().name)
+    if not rows:
+        problems.append(f"{called}: it has no rows, and is left out")
     return Run(called, rows, environment, curves, findings, problems)

@@ -64,7 +64,7 @@ def opening(merged: Merged) -> str:
 def tally(merged: Merged, claimed: Sequence[tuple[str, claims.Claim]]) -> str:
     """How many claims have which verdict, on each machine."""
     told = [
-        (name, claims.tally([claim for place, claim in claimed if place == name]))
+        (name, claims.tally([c for place, c in claimed if place in (name, claims.EVERYWHERE)]))
         for name in (merged.where(view) for view in merged.machines)
     ]
     many = count(len(studies.NAMES), "claim") if claimed else ""

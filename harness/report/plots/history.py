@@ -21,6 +21,7 @@ INTRO = (
 )
 
 MOST_TICKS = 7
+MOST_TOLD = 3  # lines, in words
 
 
 def parts(table: pd.DataFrame) -> list[Part]:
@@ -78,12 +79,14 @@ def table(part: pd.DataFrame) -> pd.DataFrame:
 
 
 def caption(part: pd.DataFrame) -> str:
-    """How many runs, and what the newest says of each line."""
+    """How many runs, and what the newest says of the lines that changed most."""
     series = _series(part)
     sentences = [f"{count(part['number'].nunique(), 'run')}."]
-    for name, rows in series[: style.MAX_SERIES]:
-        ends = rows.iloc[-1][["value", "value_low", "value_high"]]
-        sentences.append(f"{name}: {ratio(*ends)} in run {whole(rows['number'].iloc[-1])}.")
+    for _, rows in series[:MOST_TOLD]:
+        last = rows.iloc[-1]
+        ends = ratio(*last[["value", "value_low", "value_high"]])
+        number = whole(last["number"])
+        sentences.append(f"{last['case']}, {last['provider']}: {ends} in run {number}.")
     more = style.left_out_words(max(0, len(series) - style.MAX_SERIES))
     return " ".join(
         [*sentences, *(words.replace("table of all rows", "numbers") for words in more)]
