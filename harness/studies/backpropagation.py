@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
+
 from harness.probes.spec import Finding
-from harness.report.words import plain, ratio, si
+from harness.report.words import digits, plain, ratio, si
 from harness.studies.compare import DEVICES
 from harness.studies.spec import (
     REFUTED,
@@ -17,7 +19,7 @@ from harness.studies.spec import (
 
 CLAIM = "Backpropagation costs about twice the forward pass and holds its intermediates."
 NEEDS = "The probe backward: time and held bytes of both passes, with and without checkpointing."
-FIGURE = "latency"
+FIGURE = "backpropagation"
 
 ABOUT_TWICE = (1.5, 2.5)  # nearer to twice than to once or three times
 
@@ -56,12 +58,16 @@ def _of_memory(finding: Finding) -> str:
 def _ratio(finding: Finding, name: str) -> str:
     value = finding.values[name]
     low, high = (finding.values.get(f"{name}_{end}") for end in ("low", "high"))
-    nan = float("nan")
-    return ratio(value or nan, nan if low is None else low, nan if high is None else high)
+    if low is None or high is None:
+        return "not known" if value is None else digits(value)
+    return ratio(value or math.nan, low, high)
 
 
 def _words(finding: Finding) -> str:
     told = [f"backward takes {_ratio(finding, 'backward_over_forward')}× the forward pass"]
+    if finding.values.get("backward_over_forward_low") is None:
+        why = finding.why.get("backward_over_forward_low") or "no reason was recorded"
+        told[0] += f" (no interval: {plain(str(why))})"
     held = finding.values.get("saved_bytes")
     if held is not None:
         told.append(f"{si(held, 'B')} are held in between")

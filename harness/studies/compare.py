@@ -19,6 +19,7 @@ from harness.report.words import digits, plain, ratio
 from harness.studies.spec import DEPENDS, REFUTED, SUPPORTED, UNCLEAR, Evidence, by_interval
 
 DEVICES = ("cpu", "cuda")
+_SHOWN = 3  # effects that are listed; of more only the least and the most
 FEWEST = 3  # seeds; the order of fewer is chance's too often
 
 
@@ -35,6 +36,19 @@ class Side(NamedTuple):
         return evidence.finals(self.workload, self.optimizer, self.batch, device)
 
 
+class Told(NamedTuple):
+    """What one setting of a duel did: its label, its median, and seeds, e.g. "3 of 3 seeds"."""
+
+    label: str
+    text: str
+    seeds: str
+
+    @property
+    def full(self) -> str:
+        """e.g. "8 steps (3 of 3 seeds)"."""
+        return f"{self.text} ({self.seeds})" if self.seeds else self.text
+
+
 @dataclass(frozen=True)
 class Duel:
     """How many times as much setting a has of something as setting b, over the same seeds.
@@ -42,14 +56,15 @@ class Duel:
     Attributes:
         a, b: one number a seed, above 0, infinite where the target was not reached; less is
             better, so that a ratio above 1 speaks for b.
-        words: the two with their medians and how many seeds got there.
+        of_a, of_b: the two with their medians and how many seeds got there.
         device_name: where.
         tuned: whether the learning rates are; others might have another verdict.
     """
 
     a: tuple[float, ...]
     b: tuple[float, ...]
-    words: str
+    of_a: Told
+    of_b: Told
     device_name: str
     tuned: bool
 
@@ -57,6 +72,28 @@ class Duel:
     def n(self) -> int:
         """Pairs of seeds."""
         return len(self.a)
+
+    @property
+    def words(self) -> str:
+        """Both in full, b first."""
+        both = (self.of_b, self.of_a)
+        return " against ".join(f"{told.label}: {told.full}" for told in both)
+
+    @property
+    def brief(self) -> str:
+        """The same without the seeds."""
+        both = (self.of_b, self.of_a)
+        return " against ".join(f"{told.label}: {told.text}" for told in both)
+
+    @property
+    def every_seed(self) -> bool:
+        """Whether all seeds of both got there, or there is nothing to get to."""
+        return all(told.seeds in ("", _all_of(self.n)) for told in (self.of_a, self.of_b))
+
+    @property
+    def few(self) -> bool:
+        """Whether there are too few pairs for an interval."""
+        return self.n < survival.MIN_PAIRS
 
     @property
     def neither(self) -> bool:
@@ -83,11 +120,17 @@ class Duel:
     @property
     def effect(self) -> str:
         """The ratio as text, with its interval or the reason why there is none."""
+        none = self.few and not self.neither
+        return f"{self.times} ({_no_interval(self.n)})" if none else self.times
+
+    @property
+    def times(self) -> str:
+        """The ratio as text, with its interval if there is one."""
         value, low, high = self.ratio
         if self.neither:
             return "neither got there"
-        if self.n < survival.MIN_PAIRS:
-            return f"{_times(value)} (no interval from {_seeds(self.n)})"
+        if self.few:
+            return _times(value)
         if not math.isfinite(value):
             return f"{_times(value)} [{_times(low)}, {_times(high)}]"
         return f"{ratio(value, low, high) if math.isfinite(high) else _times(value)}×"
@@ -107,14 +150,14 @@ def duel_on(device: str, evidence: Evidence, a: Side, b: Side, currency: str) ->
     def value(curve: Curve) -> float | None:
         return took(curve, currency)
 
-    def show(values: Sequence[float], curves: Sequence[Curve]) -> str:
+    def show(values: Sequence[float], curves: Sequence[Curve]) -> tuple[str, str]:
         middle = survival.median(values)
         got = f"{sum(map(math.isfinite, values))} of {_seeds(len(values))}"
         if math.isinf(middle):
             spent = max((_number(c.spent("steps")) or 0.0) for c in curves)
-            return f"not reached in {amount(spent, 'steps')} steps ({got})"
+            return f"not reached in {amount(spent, 'steps')} steps", got
         unit = f" {currency}" if currency in ("steps", "samples") else ""
-        return f"{amount(middle, currency)}{unit} ({got})"
+        return f"{amount(middle, currency)}{unit}", got
 
     return _duel(device, evidence, a, b, value, show, timed=currency in OF_DEVICE)
 
@@ -126,14 +169,14 @@ def shifted(evidence: Evidence, a: Side, b: Side) -> Duel | None:
         number = _number(curve.shifted)
         return number if number is None or curve.lower_is_better else 1 / number
 
-    def show(values: Sequence[float], curves: Sequence[Curve]) -> str:
+    def show(values: Sequence[float], curves: Sequence[Curve]) -> tuple[str, str]:
         last = [c.points[-1].metric for c in curves if c.points]
         known = [v for v in map(_number, last) if v is not None]
         before = f" after {power(survival.median(known))} unmoved" if known else ""
         moved = survival.median(
             [v if c.lower_is_better else 1 / v for v, c in zip(values, curves, strict=True)]
         )
-        return f"{plain(curves[0].metric)} {power(moved)} on moved data{before}"
+        return f"{plain(curves[0].metric)} {power(moved)} on moved data{before}", ""
 
     for device in DEVICES:
         if found := _duel(device, evidence, a, b, value, show):
@@ -147,7 +190,7 @@ def _duel(
     a: Side,
     b: Side,
     value: Callable[[Curve], float | None],
-    show: Callable[[Sequence[float], Sequence[Curve]], str],
+    show: Callable[[Sequence[float], Sequence[Curve]], tuple[str, str]],
     timed: bool = False,
 ) -> Duel | None:
     def pair(curve: Curve) -> tuple[int, str, str]:
@@ -166,12 +209,12 @@ def _duel(
         return None
     values = tuple(zip(*known, strict=True))
     curves = tuple(zip(*pairs, strict=True))
-    told = [
-        f"{side.label}: {show(of, trials)}"
-        for side, of, trials in zip((b, a), values[::-1], curves[::-1], strict=True)
-    ]
-    where = plain(pairs[0][0].device_name)
-    return Duel(values[0], values[1], " against ".join(told), where, _tuned(evidence, curves))
+    of_a, of_b = (
+        Told(side.label, *show(of, trials))
+        for side, of, trials in zip((a, b), values, curves, strict=True)
+    )
+    name = plain(pairs[0][0].device_name)
+    return Duel(values[0], values[1], of_a, of_b, name, _tuned(evidence, curves))
 
 
 def _tuned(evidence: Evidence, curves: Sequence[Sequence[Curve]]) -> bool:
@@ -194,15 +237,38 @@ class Summary(NamedTuple):
 
 def summary(duels: Sequence[Duel]) -> Summary:
     """What a verdict says of the duels that it stands on, one at least."""
-    where = sorted({duel.device_name for duel in duels})
-    words = "; ".join(f"{duel.words}: {duel.effect}" for duel in duels)
-    few = any(duel.n < survival.MIN_PAIRS for duel in duels)
-    order = ", judged by the order of all seeds" if few else ""
-    rates = "" if all(duel.tuned for duel in duels) else ", learning rates not tuned"
-    effects = duels[0].effect if len(duels) == 1 else ", ".join(duel.effect for duel in duels)
-    return Summary(
-        f"{words} (on {', '.join(where)}{order}{rates}).", effects, min(d.n for d in duels)
-    )
+    every = all(duel.every_seed for duel in duels)
+    words = "; ".join(f"{d.brief if every else d.words}: {d.times}" for d in duels)
+    return Summary(f"{words}{where(duels)}.", effects(duels), min(d.n for d in duels))
+
+
+def where(duels: Sequence[Duel]) -> str:
+    """In brackets what holds for all of them: device, seeds, and what the judgement stands on."""
+    told = [f"on {', '.join(sorted({duel.device_name for duel in duels}))}"]
+    counts = sorted({duel.n for duel in duels})
+    seeds = {t.seeds for duel in duels for t in (duel.of_a, duel.of_b)} - {""}
+    if seeds and all(duel.every_seed for duel in duels):
+        told.append(f"{' or '.join(map(_all_of, counts))} of each got there")
+    if any(duel.few for duel in duels):
+        told.append("too few seeds for an interval, judged by the order of all seeds")
+    if not all(duel.tuned for duel in duels):
+        told.append("learning rates not tuned")
+    return f" ({', '.join(told)})"
+
+
+def effects(duels: Sequence[Duel]) -> str:
+    """Their ratios: each of a few, of many the least and the most."""
+    told = [duel for duel in duels if not duel.neither]
+    if len(duels) <= _SHOWN or not told:
+        words = [duel.times for duel in duels]
+        text = ", ".join(words if told else dict.fromkeys(words))
+    else:
+        order = sorted(told, key=lambda duel: (math.isnan(duel.ratio[0]), duel.ratio[0]))
+        text = f"{order[0].times} to {order[-1].times}"
+        if len(told) < len(duels):
+            text += f", in {len(duels) - len(told)} of {len(duels)} neither got there"
+    few = [duel.n for duel in told if duel.few]
+    return f"{text} ({_no_interval(min(few))})" if few else text
 
 
 def eased(duels: Sequence[Duel]) -> str:
@@ -274,6 +340,14 @@ def _number(value: float | None, zero: bool = False) -> float | None:
 
 def _seeds(n: int) -> str:
     return f"{n} seed{'' if n == 1 else 's'}"
+
+
+def _all_of(n: int) -> str:
+    return f"{n} of {_seeds(n)}"
+
+
+def _no_interval(n: int) -> str:
+    return f"no interval from {_seeds(n)}"
 
 
 def _times(value: float) -> str:

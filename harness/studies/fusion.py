@@ -11,7 +11,7 @@ from harness.studies.timed import OF_CLAIM
 
 CLAIM = "Fusing operations saves memory traffic."
 NEEDS = "Fused kernels beside the operations they fuse, on a device with a measured roof."
-FIGURE = "kernels"
+FIGURE = "roofline"
 
 FUSED = ("bias_activation", "cross_entropy", "linear_cross_entropy")
 PROVIDERS = ("triton", "torch.compile")  # the first that was measured on a device

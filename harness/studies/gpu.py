@@ -36,15 +36,17 @@ def judge(evidence: Evidence) -> Verdict:
     best, worst = pairs.iloc[int(values.argmax())], pairs.iloc[int(values.argmin())]
     effect = f"{_ratio(worst)}× to {_ratio(best)}×"
     names = sorted(set(evidence.timed()["device_name"].dropna()))
+    crossings = _crossings(pairs)
     words = [
         f"GPU over CPU, in {len(pairs)} cases: {tally(pairs['verdict'].tolist())}, from {effect} "
         f"({worst['subject']} {worst['case']}, {best['subject']} {best['case']})",
-        *_crossings(pairs),
+        *(["Training eagerly, " + "; ".join(crossings)] if crossings else []),
         *_with_transfer(rows, pairs),
         *(apart for apart in dict.fromkeys(pairs["apart"]) if apart),
+        f"On {plain(', '.join(names))}",
     ]
     found = combined([OF_CLAIM[verdict] for verdict in pairs["verdict"]])
-    return Verdict(found, f"{'; '.join(words)} (on {plain(', '.join(names))}).", effect, len(pairs))
+    return Verdict(found, f"{'. '.join(words)}.", effect, len(pairs))
 
 
 def _ratio(row: pd.Series) -> str:
@@ -87,7 +89,7 @@ def _with_transfer(rows: pd.DataFrame, pairs: pd.DataFrame) -> list[str]:
     ]
     ratios = [r for r in ratios if 0 < r.low <= r.value <= r.high < math.inf]
     if not ratios:
-        return ["transfers to the GPU were not measured"]
+        return ["Transfers to the GPU were not measured"]
     found = verdicts(ratios)
     counts = ", ".join(f"{found.count(v)} {v}" for v in (FASTER, SAME, SLOWER) if v in found)
-    return [f"with the batch's transfer, of {len(ratios)} cases {counts or 'all unclear'}"]
+    return [f"With the batch's transfer, of {len(ratios)} cases {counts or 'all unclear'}"]

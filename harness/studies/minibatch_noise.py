@@ -22,7 +22,7 @@ from harness.studies.spec import (
 
 CLAIM = "A mini-batch's gradient is noisier: its variance goes as one over the batch size."
 NEEDS = "The probe noise: the variance of the gradient at three batch sizes or more."
-FIGURE = "batch_size"
+FIGURE = "gradient_noise"
 
 SIDE = NormalDist().inv_cdf(0.975)  # of the intervals that the probe gives, 95 %
 

@@ -16,7 +16,7 @@ from harness.studies.spec import (
 
 CLAIM = "All computation of a neural network is matrix multiplication."
 NEEDS = "The probe products: a training step of every workload, counted and profiled."
-FIGURE = "kernels"
+FIGURE = "products"
 
 NEARLY_ALL = 0.9  # what "all" is taken to mean, of a step's FLOPs and of its time
 

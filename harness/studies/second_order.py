@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from harness.studies.compare import Duel, Side, duel, summary
+from harness.studies.compare import Duel, Side, duel, effects, where
 from harness.studies.spec import (
     DEPENDS,
     REFUTED,
@@ -25,22 +25,40 @@ FIRST = ("gradient_descent", "adam")
 def judge(evidence: Evidence) -> Verdict:
     """Better is fewer steps to the target, too expensive is more FLOPs to it all the same."""
     pairs: list[tuple[Duel, Duel]] = []
+    words: list[str] = []
     for workload, batch in settings(evidence, SECOND):
         for second in SECOND:
+            b = Side(second, workload, second, batch)
+            against = []
             for first in FIRST:
-                sides = (
-                    Side(f"{name} on {workload}", workload, name, batch) for name in (first, second)
-                )
-                a, b = sides
+                a = Side(first, workload, first, batch)
                 steps, flops = duel(evidence, a, b), duel(evidence, a, b, "flops")
                 if steps and flops:
-                    pairs.append((steps, flops))
+                    against.append((steps, flops))
+            if against:
+                words.append(f"{second} on {workload}: {_words(against)}")
+            pairs += against
     if not pairs:
         why = evidence.why_not(kind="convergence", provider="newton")
         return not_measured(f"no second-order optimizer has steps and FLOPs beside another{why}")
-    words, effect, n = summary([d for pair in pairs for d in pair])
+    every = [d for pair in pairs for d in pair]
+    by_steps, by_flops = (list(of) for of in zip(*pairs, strict=True))
+    effect = f"{effects(by_steps)} in steps, {effects(by_flops)} in FLOPs"
     found = [_of_both(steps.verdict, flops.verdict) for steps, flops in pairs]
-    return Verdict(combined(found), words, effect, n)
+    n = min(d.n for d in every)
+    return Verdict(combined(found), f"{'; '.join(words)}{where(every)}.", effect, n)
+
+
+def _words(against: list[tuple[Duel, Duel]]) -> str:
+    """e.g. "1.0 steps, 192 kFLOP against adam 208 steps (208×), 2.94 MFLOP (15.3×)"."""
+    every = all(d.every_seed for pair in against for d in pair)
+    own = ", ".join((d.of_b.text if every else d.of_b.full) for d in against[0])
+    others = [
+        f"{pair[0].of_a.label} "
+        + ", ".join(f"{d.of_a.text if every else d.of_a.full} ({d.times})" for d in pair)
+        for pair in against
+    ]
+    return f"{own} against {', and '.join(others)}"
 
 
 def _of_both(fewer_steps: str, fewer_flops: str) -> str:

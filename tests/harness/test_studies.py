@@ -444,6 +444,23 @@ def test_three_seeds_have_no_interval_and_the_words_say_so():
     assert "no interval from 3 seeds" in found.effect and "order of all seeds" in found.words
 
 
+def test_what_many_duels_share_is_told_once_and_no_number_is_lost():
+    others = {"momentum": 10, "adagrad": 50, "adam": 200, "newton": 1}
+    plain = [
+        trials(LINEAR, steps, name)
+        for name, steps in (("gradient_descent", (100, 101, 102)), ("sgd", (150, 151, 152)))
+    ]
+    tried = from_trials(*plain, *(trials(LINEAR, [n] * 3, name) for name, n in others.items()))
+    found = studies.load("first_order").judge(tried)
+    assert found.effect == "0.505× to 15.1× (no interval from 3 seeds)"
+    assert found.words.count("3 of 3 seeds") == found.words.count("order of all seeds") == 1
+    for told in ("101 FLOP", "151 FLOP", "10.0 FLOP (10.1×, 50% of", "adam 200 FLOP (0.755×"):
+        assert told in found.words, told
+    late = from_trials(trials(LINEAR, (100, NEVER, 102), **GD), trials(LINEAR, [1] * 3, **NEWTON))
+    words = studies.load("second_order").judge(late).words
+    assert "1 steps (3 of 3 seeds)" in words and "102 steps (2 of 3 seeds) (102×)" in words
+
+
 def test_a_seed_of_another_machine_is_no_pair():
     there = trials(HUBER, about(50), device_name=f"{SYNTHETIC} another")
     assert duel(E(curves=trials(MSE, about(100)) + there), Side("a", MSE), Side("b", HUBER)) is None
@@ -547,10 +564,10 @@ def test_an_interval_decides():
 def test_transfers_are_counted_in():
     rows = [*timed({32: 1e-3}), *timed({32: 1e-4}, "cuda")]
     judge = studies.load("gpu").judge
-    assert "transfers to the GPU were not measured" in judge(E(rows)).words
+    assert "Transfers to the GPU were not measured" in judge(E(rows)).words
     rows.append(
         row(1e-2, provider="pageable", baseline="pageable", batch=32, device="cuda", mode="host",
             direction="transfer")
     )  # fmt: skip
-    assert "with the batch's transfer, of 1 cases 1 slower" in judge(E(rows)).words
+    assert "With the batch's transfer, of 1 cases 1 slower" in judge(E(rows)).words
     assert isinstance(E(rows).rows, pd.DataFrame)
