@@ -42,6 +42,7 @@ ANSWER_S = 20.0  # until which a cluster has to answer
 RETRIES = 3  # of a trial whose worker died
 _GO_ON = "what is done is kept, go on with --resume last"
 _OF = ("CPU", "GPU")
+_QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_IGNORE_UNHANDLED_ERRORS": "1"}
 _ADDRESS = re.compile(r"auto|(ray://)?\S+:\d+")
 _LOCAL: dict[str, Any] = {"include_dashboard": False, "object_store_memory": 100 * 2**20}
 
@@ -64,7 +65,8 @@ def connect(address: str | None, device: str, cpus: int) -> Iterator[Cluster]:
         NoCluster: Ray is not installed, nothing answers at the address, or no machine of the
             cluster has as much as a trial needs.
     """
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    for name, value in _QUIET.items():
+        os.environ.setdefault(name, value)
     try:
         ray: Any = importlib.import_module("ray")
     except ImportError:
