@@ -79,9 +79,9 @@ def pytest_pycollect_makemodule(module_path: Path, parent: Any) -> pytest.Module
     subject = parent.config.stash[_OWN].get(module_path)
     if subject is None:
         return None
-    # an id that is the same wherever pytest is started
+    # an id that is the same wherever pytest is started, and that no test of the user's has
     module: pytest.Module = pytest.Module.from_parent(
-        parent, path=module_path, nodeid=module_path.name
+        parent, path=module_path, nodeid=f"own:{module_path.name}"
     )
     module.obj = ModuleType(module_path.stem)
     vars(module.obj).update(benchmarks.of(subject))

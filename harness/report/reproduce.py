@@ -20,7 +20,8 @@ _KEY = [
     *("kind", "subject", "case", "direction", "dtype", "batch"),
     *("provider", "mode", "device"),
 ]
-_TEST = re.compile(r"(\w[\w./-]*\.py)::(?:\w+::)*(\w+)\[(.*)\]", re.DOTALL)
+_TEST = re.compile(r"(own:)?(\w[\w./-]*\.py)::(?:\w+::)*(\w+)\[(.*)\]", re.DOTALL)
+_OWN = ("-p", "harness.plugin")  # a file of the user's own is measured where our conftest is not
 _KEYWORD = re.compile(r"[\w.+:-]+")  # what needs no quotes in pytest's -k
 _PRESETS = ("full", "quick")  # full has all that quick has
 _DEVICES = ("cpu", "cuda")
@@ -56,12 +57,13 @@ def command(tests: Sequence[tuple[str, str]], presets: Iterable[str]) -> str:
         presets: those that they were run in.
     """
     names: dict[str, list[str]] = {}
-    files, devices = [], set()
+    files: list[str] = []
+    devices = set()
     for test, device in tests:
         found = _TEST.fullmatch(test)
-        if found and ".." not in found[1]:
-            files.append(found[1])
-            names.setdefault(found[2], []).append(found[3].removeprefix(f"{device}-"))
+        if found and ".." not in found[2]:
+            files += [*_OWN, f"--own={found[2]}"] if found[1] else [found[2]]
+            names.setdefault(found[3], []).append(found[4].removeprefix(f"{device}-"))
             devices.add(device)
     if not names:
         return ""

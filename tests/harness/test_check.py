@@ -1,0 +1,223 @@
+"""python -m harness check FILE: right, wrong and not checked, with the reason."""
+
+import time
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import nn
+
+from harness import check, own
+from harness.__main__ import main
+from harness.check import RIGHT, UNKNOWN, WRONG
+from kernels.spec import Case
+from tests.harness.test_own import OPERATION, WORKLOAD
+from workloads.spec import Flops, Target
+
+DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
+CASE = Case({"N": 100}, "float32")
+
+
+@pytest.fixture
+def operation(tmp_path):
+    (tmp_path / "mine.py").write_text(OPERATION)
+    return replace(own.load(tmp_path / "mine.py"), cases=(CASE,))
+
+
+@pytest.fixture
+def workload(tmp_path, monkeypatch):
+    monkeypatch.setattr(torch, "compile", lambda function, **_: function)  # seconds each
+    (tmp_path / "mine.py").write_text(WORKLOAD)
+    return own.load(tmp_path / "mine.py")
+
+
+def found(subject):
+    return {f.what.removeprefix(f"{CASE.name} "): f for f in check.findings(subject, DEVICE)}
+
+
+def adding(operation, **providers):
+    made = {name: (lambda call=call: call) for name, call in providers.items()}
+    return replace(operation, providers={**operation.providers, **made})
+
+
+def test_the_command_tells_each_case_and_provider_and_ends_with_0_or_1(tmp_path, capsys):
+    path = tmp_path / "mine.py"
+    path.write_text(OPERATION)
+    assert main(["check", str(path)]) == 0
+    out = capsys.readouterr().out
+    assert "right        N100-float32-forward mine: error" in out
+    path.write_text(OPERATION.replace("return x.exp() / x.exp().sum()", "return x"))
+    assert main(["check", str(path)]) == 1
+    out = capsys.readouterr().out
+    assert "WRONG        N100-float32-forward mine: wrong answer: error" in out
+    assert "right        N100-float32-forward torch: error" in out
+    assert "2 right, 2 wrong, 1 not checked" in out
+
+
+def test_where_nothing_could_be_checked_nothing_is_right(tmp_path, capsys):
+    path = tmp_path / "mine.py"
+    other = "cuda" if DEVICE == "cpu" else "cpu"
+    path.write_text(
+        OPERATION.replace("tuple(CASES)", f"(Case({{}}, 'float32', devices={(other,)}),)")
+    )
+    assert main(["check", str(path)]) == 1
+    assert f"it is meant for {other} alone" in capsys.readouterr().out
+
+
+def test_whatever_a_provider_does_is_its_own_line(operation):
+    def raises(x):
+        raise RuntimeError("no such thing\nsecond line")
+
+    def writes(x):
+        return x.mul_(2).softmax(0)
+
+    def peer():
+        raise ModuleNotFoundError("", name="a_peer")
+
+    providers = {**adding(operation, raises=raises, writes=writes).providers, "peer": peer}
+    lines = found(replace(operation, providers=providers))
+    assert {what: line.verdict for what, line in lines.items()} == {
+        "mine": RIGHT, "torch": RIGHT, "raises": WRONG, "writes": WRONG, "peer": UNKNOWN
+    }  # fmt: skip
+    assert lines["raises"].words == "RuntimeError: no such thing"
+    assert lines["writes"].words == "it writes into its inputs"
+    assert lines["peer"].words == "a_peer is not installed"
+
+
+def test_a_reference_that_raises_is_told_once(operation):
+    lines = found(replace(operation, reference=lambda x: 1 / 0))
+    assert {w: line.verdict for w, line in lines.items()} == {"reference": WRONG}
+    assert lines["reference"].words == "ZeroDivisionError: division by zero"
+
+
+def test_what_takes_too_long_is_given_up_and_nothing_larger_is_begun(operation, monkeypatch):
+    monkeypatch.setattr(check, "LIMIT_S", 0.3)
+    begun = []
+
+    def forever(x):
+        begun.append(len(x))
+        try:
+            time.sleep(60)
+        except Exception:  # whoever swallows all exceptions is stopped too
+            time.sleep(60)
+        return x.softmax(0)
+
+    larger = replace(operation, cases=(CASE, Case({"N": 200}, "float32")))
+    start = time.perf_counter()
+    lines = list(check.findings(adding(larger, forever=forever), DEVICE))
+    assert time.perf_counter() - start < 30 and begun == [100]
+    late = [line for line in lines if line.what.endswith("forever")]
+    assert [line.verdict for line in late] == [UNKNOWN, UNKNOWN]
+    assert late[0].words == "over 0.3 s here: a smaller case or a GPU tells"
+    assert late[1].words == "as large as N100-float32-forward, which took too long"
+    assert sum(line.verdict == RIGHT for line in lines) == 4
+
+
+@pytest.mark.skipif(DEVICE == "cuda", reason="there is no need for the interpreter")
+def test_bfloat16_that_only_the_interpreter_gets_wrong_is_not_called_wrong(operation):
+    def inputs(case, device, seed):
+        x = torch.randn(100, generator=torch.Generator().manual_seed(seed))
+        return (x.to(getattr(torch, case.dtype)),)
+
+    def wrong(x):
+        return x.softmax(0) * 2
+
+    cases = tuple(Case({"N": 100}, dtype) for dtype in ("bfloat16", "float16"))
+    both = replace(adding(operation, kernel=wrong, plain=wrong), inputs=inputs, cases=cases)
+    both = replace(both, triton=("kernel",))
+    verdicts = {line.what: line for line in check.findings(both, DEVICE)}
+    assert verdicts["N100-bfloat16-forward kernel"].words == check.BFLOAT16
+    assert verdicts["N100-bfloat16-forward kernel"].verdict == UNKNOWN
+    assert verdicts["N100-bfloat16-forward plain"].verdict == WRONG
+    assert verdicts["N100-float16-forward kernel"].verdict == WRONG
+
+
+def test_a_workload_that_is_right(workload):
+    lines = found(workload)
+    wrong = [line for line in lines.values() if line.verdict == WRONG]
+    assert not wrong
+    assert {"data", "model", "loss", "metric", "FLOPs", "train at batch 32 eager"} <= set(lines)
+    assert lines["FLOPs"].words == "6 forward and 6 backward a sample, as counted"
+    graph = lines["inference at batch 32 graph"]
+    assert graph.verdict == (UNKNOWN if DEVICE == "cpu" else RIGHT)
+
+
+def test_a_compiled_step_that_is_wrong(workload, monkeypatch):
+    def compiled(function, **_):
+        return lambda *given: function(*given) * 1.01
+
+    monkeypatch.setattr(torch, "compile", compiled)
+    lines = found(workload)
+    assert lines["train at batch 32 compile"].verdict == WRONG
+    assert lines["inference at batch 32 compile"].verdict == WRONG
+    assert lines["train at batch 32 eager"].verdict == RIGHT
+
+
+def unseeded(seed):
+    return nn.Linear(3, 1)
+
+
+def moving():
+    return replace_data(torch.randn(60, 3))
+
+
+def replace_data(x):
+    from workloads.spec import Batch, Data
+
+    return Data(Batch(x[:50], x[:50, :1]), Batch(x[50:], x[50:, :1]))
+
+
+def recurrent(seed):
+    torch.manual_seed(seed)
+    return nn.Sequential(nn.Unflatten(1, (3, 1)), nn.LSTM(1, 2, batch_first=True), Last())
+
+
+class Last(nn.Module):
+    def forward(self, given):
+        return given[0][:, -1, :1]
+
+
+@pytest.mark.parametrize(
+    ("part", "changed", "verdict", "words"),
+    [
+        ("data", {"data": moving}, WRONG, "training differs from one call to the next"),
+        ("model", {"model": unseeded}, WRONG, "the same seed gives two different models"),
+        (
+            "model",
+            {"model": lambda seed: nn.Linear(3, 1).double()},
+            WRONG,
+            "it is not in float32 on the CPU",
+        ),
+        (
+            "loss",
+            {"loss": lambda model, batch: (model(batch.x) - batch.y).square()},
+            WRONG,
+            "its shape is [7, 1], and it is to be a scalar",
+        ),
+        (
+            "loss",
+            {"loss": lambda model, batch: model.bias.square().sum()},
+            WRONG,
+            "it does not reach weight",
+        ),
+        (
+            "metric",
+            {"target": Target("error", 1e9)},
+            WRONG,
+            "there is nothing to reach",
+        ),
+        (
+            "FLOPs",
+            {"flops": Flops(6, 12)},
+            WRONG,
+            "backward, 12 declared and 6 counted at batch 1",
+        ),
+        ("FLOPs", {"flops": Flops(6, 6, answer=3)}, WRONG, "inference, 3 declared and 6 counted"),
+        ("FLOPs", {"model": recurrent}, UNKNOWN, "UnknownFlops: the FLOPs of aten"),
+        ("generate", {"generate": lambda model, seed: 7}, WRONG, "it gives int, and not text"),
+        ("generate", {"generate": lambda model, seed: "ab"}, RIGHT, "2 characters"),
+    ],
+)
+def test_a_part_of_a_workload(workload, part, changed, verdict, words):
+    finding = found(replace(workload, **changed))[part]
+    assert finding.verdict == verdict and words in finding.words
