@@ -204,7 +204,7 @@ def _check(file: Path) -> int:
 
 
 def _sweep(chosen: argparse.Namespace) -> int:
-    from harness import cluster, ranks, store, sweep
+    from harness import cluster, launch, ranks, store, sweep
 
     options = sweep.Options(
         tuple(chosen.patterns), chosen.preset, chosen.device, chosen.results, chosen.resume
@@ -218,8 +218,8 @@ def _sweep(chosen: argparse.Namespace) -> int:
             cpus = chosen.cpus_per_trial or 1
             with cluster.connect(chosen.cluster or None, chosen.device, cpus) as found:
                 return sweep.run(options, cluster=found)
-        return ranks.run_sweep(options) if ranks.launched() else sweep.run(options)
-    except (sweep.CannotSweep, cluster.NoCluster, ranks.CannotSpread, store.StoreError) as error:
+        return ranks.run_sweep(options) if launch.launched() else sweep.run(options)
+    except (sweep.CannotSweep, cluster.NoCluster, launch.CannotSpread, store.StoreError) as error:
         return _refuse(str(error))
 
 
@@ -297,7 +297,8 @@ def _doctor() -> int:
 
 
 def _refuse(why: str) -> int:
-    print(f"python -m harness: {why}", file=sys.stderr)
+    if os.environ.get("RANK", "0") == "0":  # of torchrun's, one says it
+        print(f"python -m harness: {why}", file=sys.stderr)
     return 2
 
 

@@ -19,7 +19,7 @@ import torch
 from harness.store import write_atomically
 
 FILE = "checkpoint.pt"
-EVERY_S = 2.0  # between two of them at least: what is lost costs no more than what is saved
+SHARE = 0.05  # of the time at most, for saving
 
 
 class Checkpoint:
@@ -32,7 +32,7 @@ class Checkpoint:
 
     def __init__(self, path: Path, of: str):
         self._path, self._of = path, of
-        self._saved = time.perf_counter()
+        self._saved, self._cost_s = time.perf_counter(), 0.0
 
     def load(self) -> dict[str, Any] | None:
         """What was saved of this trial, on the CPU; None where there is nothing, or it is another's
@@ -48,11 +48,12 @@ class Checkpoint:
 
     @property
     def due(self) -> bool:
-        """Whether the last one is old enough for another."""
-        return time.perf_counter() - self._saved >= EVERY_S
+        """Whether the last one is old enough for another, by what it cost."""
+        return (time.perf_counter() - self._saved) * SHARE >= self._cost_s
 
     def save(self, state: dict[str, Any]) -> None:
         """Replace the file. Where it cannot be written the trial goes on without."""
+        start = time.perf_counter()
         buffer = io.BytesIO()
         torch.save(state | {"of": self._of}, buffer)
         try:
@@ -60,6 +61,7 @@ class Checkpoint:
         except OSError as error:
             self._tell("write", error)
         self._saved = time.perf_counter()
+        self._cost_s = self._saved - start
 
     def discard(self) -> None:
         """The trial has ended."""

@@ -1,6 +1,7 @@
 """One trial over torchrun's ranks, with DistributedDataParallel between them.
 
     torchrun --nproc-per-node 8 -m harness sweep mlp_classification --device cuda
+    torchrun --nproc-per-node 8 -m harness train transformer_char --device cuda --batch 512
 
 Every rank draws the same global batch and takes its part of it, so that steps, samples and losses
 are those of one process, but for the order of additions: the setting's batch is the global one.
@@ -33,7 +34,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, distributed, nn
 
-from harness import checkpoint, store, sweep, training, trials
+from harness import checkpoint, launch, store, sweep, training, trials
 from harness.checkpoint import Checkpoint
 from harness.curve import Curve, Trial
 from harness.traffic import Traffic
@@ -42,18 +43,8 @@ from workloads import load, optimizers
 from workloads.spec import Batch, Workload
 
 GRACE_S = 10.0  # until all ranks that go wrong alike have done so
-LAUNCH = "launch"  # in the run's folder: which launch of torchrun made it
 
 T = TypeVar("T")
-
-
-class CannotSpread(Exception):
-    """These ranks cannot be used, in one line that says what to do."""
-
-
-def launched() -> bool:
-    """Whether torchrun, or another that speaks its language, started this process."""
-    return all(name in os.environ for name in ("RANK", "WORLD_SIZE", "MASTER_ADDR"))
 
 
 class Ranks:
@@ -63,30 +54,13 @@ class Ranks:
         device: "cpu", or "cuda" for the GPU of the local rank's number.
 
     Raises:
-        CannotSpread: this torch has no torch.distributed, or there are fewer GPUs than ranks.
+        CannotSpread: as launch.join does.
     """
 
     def __init__(self, device: str):
-        if not distributed.is_available():
-            raise CannotSpread(
-                "this torch is built without torch.distributed: start one process without torchrun"
-            )
         self._cuda = device == "cuda"
         self.backend = "nccl" if self._cuda else "gloo"
-        if self._cuda:
-            local, found = int(os.environ.get("LOCAL_RANK", 0)), torch.cuda.device_count()
-            if local >= found:
-                raise CannotSpread(
-                    f"local rank {local}, and {found} GPUs: one GPU a rank is needed"
-                )
-            torch.cuda.set_device(local)
-        self._store, self.rank, self.size = next(distributed.rendezvous("env://"))
-        distributed.init_process_group(
-            "cpu:gloo,cuda:nccl" if self._cuda else "gloo",
-            store=distributed.PrefixStore("all", self._store),
-            rank=self.rank,
-            world_size=self.size,
-        )
+        self.rank, self.size, self._store = launch.join(device)
         self.host = socket.gethostname()
         names: list[Any] = [None] * self.size
         distributed.all_gather_object(names, self.host)
@@ -103,7 +77,7 @@ class Ranks:
     def started(self, run: Path) -> None:
         """Checkpoints go to this run's folder, and a restart of this launch goes on with it."""
         self._folder = run
-        store.write_atomically(run / LAUNCH, _launch())
+        launch.mark(run)
 
     def engine(self, jobs: Sequence[Job]) -> Iterator[tuple[Job, Curve]]:
         """One trial after the other, each on all ranks; for rank 0, while the others `serve`.
@@ -245,10 +219,14 @@ class Ranks:
 
     def saved(self) -> dict[str, Any] | None:
         """Rank 0's checkpoint of the trial, on all ranks; None where there is none."""
-        return self.agreed(lambda: self._checkpoint.load() if self._checkpoint else None)
+        state = self.agreed(lambda: self._checkpoint.load() if self._checkpoint else None)
+        if state and self.rank == 0:
+            steps = state["points"][-1][0]
+            print(f"going on from the checkpoint at step {steps}", file=sys.stderr, flush=True)
+        return state
 
     def save(self, make: Callable[[], dict[str, Any]]) -> None:
-        """Rank 0 leaves a checkpoint, a few seconds after the last one."""
+        """Rank 0 leaves a checkpoint, where it is time for one."""
         if self.rank == 0 and self._checkpoint and self._checkpoint.due:
             self._checkpoint.save(make())
 
@@ -312,7 +290,7 @@ def run_sweep(options: sweep.Options) -> int:
     if ranks.rank:
         ranks.serve()
     else:
-        resume = _interrupted(options.results) or options.resume
+        resume = launch.interrupted(options.results) or options.resume
         try:
             sweep.run(dataclasses.replace(options, resume=resume), ranks.engine, ranks.started)
         except (sweep.CannotSweep, store.StoreError):
@@ -321,19 +299,3 @@ def run_sweep(options: sweep.Options) -> int:
         ranks.dismiss()
     ranks.leave()
     return 0
-
-
-def _launch() -> str:
-    name = os.environ.get("TORCHELASTIC_RUN_ID", "none")
-    return f"agent {os.getppid()}" if name == "none" else name
-
-
-def _interrupted(results: Path) -> str | None:
-    """The run that this launch had begun before its ranks were started again."""
-    if not int(os.environ.get("TORCHELASTIC_RESTART_COUNT", 0)):
-        return None
-    for run in store.runs(results):
-        with contextlib.suppress(OSError, UnicodeDecodeError):
-            if (run / LAUNCH).read_text("utf-8") == _launch():
-                return str(run)
-    return None

@@ -14,8 +14,9 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 import workloads
-from harness import environment, own, training
+from harness import environment, launch, own, ranks, training
 from harness.curve import CURRENCIES, FAILED, REACHED, Curve, Point, Trial
+from harness.team import ALONE, Team
 from workloads.spec import Workload
 
 
@@ -41,11 +42,14 @@ class Options:
 def run(options: Options) -> int:
     """Train, show the progress, say what the target took and show what the model makes.
 
+    Under torchrun all ranks train the one trial, and rank 0 tells of it.
+
     Returns:
-        0 if the target was reached, else 1.
+        0 if the target was reached, else 1; under torchrun 0, as its agent takes all else for a
+        death.
 
     Raises:
-        CannotTrain: an unknown workload, option, device or file.
+        CannotTrain: an unknown workload, option, device or file, or what ranks cannot train.
     """
     workload = _workload(options)
     if options.device == "cuda" and not (found := environment.probe_gpu())[0]:
@@ -58,7 +62,23 @@ def run(options: Options) -> int:
         options.seed,
         options.device,
     )
-    curve = _watched(trial, workload, options.steps or workload.max_steps)
+    steps = options.steps or workload.max_steps
+    if not launch.launched():
+        return _tell(_watched(trial, workload, steps, ALONE))
+    try:
+        team = ranks.Ranks(options.device)
+    except launch.CannotSpread as error:
+        raise CannotTrain(str(error)) from None
+    if why := team.why_not(trial, workload):
+        raise CannotTrain(why)
+    curve = _watched(trial, workload, steps, team)
+    team.leave()
+    if team.rank == 0:
+        _tell(curve)
+    return 0
+
+
+def _tell(curve: Curve) -> int:
     if curve.status == FAILED:
         raise CannotTrain((curve.reason or "").removeprefix("ValueError: "))
     console = Console(highlight=False, soft_wrap=True)
@@ -92,7 +112,7 @@ def _workload(options: Options) -> Workload:
         raise CannotTrain(str(error)) from None
 
 
-def _watched(trial: Trial, workload: Workload, steps: int) -> Curve:
+def _watched(trial: Trial, workload: Workload, steps: int, team: Team) -> Curve:
     target = workload.target
     with Progress(
         TextColumn("{task.description}"),
@@ -100,6 +120,7 @@ def _watched(trial: Trial, workload: Workload, steps: int) -> Curve:
         TextColumn("step {task.completed:,} of at most {task.total:,}"),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
+        disable=team.rank > 0,
     ) as progress:
         task = progress.add_task(workload.name, total=steps)
 
@@ -108,7 +129,7 @@ def _watched(trial: Trial, workload: Workload, steps: int) -> Curve:
             words = f"{workload.name}: {target.metric} {value:.4g} (target {target.value:g})"
             progress.update(task, completed=point.steps, description=escape(words))
 
-        return training.run(trial, workload, max_steps=steps, on_point=show)
+        return training.run(trial, workload, max_steps=steps, on_point=show, team=team)
 
 
 def _told(curve: Curve) -> str:
@@ -118,6 +139,11 @@ def _told(curve: Curve) -> str:
         f"{trial.learning_rate:g}, seed {trial.seed}, on {curve.device_name} "
         f"({torch.get_num_threads()} threads), one trial"
     )
+    if curve.backend:
+        many = "s" * (curve.world_size > 1)
+        setting += f" on {curve.world_size} rank{many} of {curve.hosts} ({curve.backend})"
+        if curve.communication_share is not None:
+            setting += f", {curve.communication_share:.0%} of the seconds with tensors on their way"
     if curve.status != REACHED:
         return escape(f"{curve.status}: {curve.reason}. {setting}")
     parts = []
