@@ -13,9 +13,10 @@ import triton.language as tl
 import triton.runtime.interpreter as interpreter
 
 from kernels import _activations, _launch
-from tests.kernels import products
+from tests.kernels import linear_losses as losses
+from tests.kernels import products, test_added_product
 from tests.kernels import test_linear as layers
-from tests.kernels import test_linear_cross_entropy as losses
+from tests.kernels import test_linear_cross_entropy_chunks as by_chunk
 from tests.kernels.test_bias_activation import check as check_layer
 from tests.kernels.test_matmul_hopper import hopper
 
@@ -75,7 +76,7 @@ def test_linear(device, activation):
 @pytest.mark.parametrize("reduction", ["none", "mean"])
 @pytest.mark.parametrize("label_smoothing", [0.0, 0.1])
 def test_linear_cross_entropy(device, monkeypatch, reduction, label_smoothing):
-    monkeypatch.setattr(losses.chunks, "tokens", lambda *_: 8)
+    monkeypatch.setattr(by_chunk.chunks, "tokens", lambda *_: 8)
     target = losses.classes_of(device, 19, 67)
     target[4] = -100
     tokens = losses.random(device, DTYPE, 19, 33)
@@ -87,9 +88,10 @@ def test_linear_cross_entropy(device, monkeypatch, reduction, label_smoothing):
 @pytest.mark.parametrize("rows", [9, 17, 33, 49])  # 1 to 4 chunks, the last of one row
 @pytest.mark.parametrize("reduction", ["none", "mean"])
 def test_a_gradient_rounded_once_a_chunk(device, monkeypatch, rows, reduction):
-    monkeypatch.setattr(losses.chunks, "tokens", lambda *_: 16)
-    losses.check_rounded_gradients(device, DTYPE, rows, reduction)
+    monkeypatch.setattr(by_chunk.chunks, "tokens", lambda *_: 16)
+    by_chunk.check_rounded_gradients(device, DTYPE, rows, reduction)
 
 
 def test_the_added_product_by_descriptors(device, monkeypatch):
-    losses.test_the_added_product_by_descriptors(device, monkeypatch, (136, 264, 72), DTYPE)
+    sizes = (136, 264, 72)
+    test_added_product.test_the_added_product_by_descriptors(device, monkeypatch, sizes, DTYPE)
