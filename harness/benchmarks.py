@@ -8,7 +8,7 @@ and compared by it.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -32,22 +32,20 @@ _FULL = pytest.mark.preset("full")
 _CUDA = pytest.mark.devices("cuda")
 
 
-def of(subject: Operation | Workload) -> dict[str, Test]:
-    """All benchmarks of one operation or workload, by the test's name."""
-    if isinstance(subject, Operation):
-        return {"test_kernels": kernels([subject])}
-    setting = Setting(
-        subject.name,
-        subject.optimizer,
-        subject.batch_size,
-        subject.learning_rate,
-        tuned=("full",),
-        own=subject,
-    )
+def of(declared: Sequence[Operation | Workload]) -> dict[str, Test]:
+    """All benchmarks of operations, or of workloads, by the test's name."""
+    operations = [one for one in declared if isinstance(one, Operation)]
+    if operations:
+        return {"test_kernels": kernels(operations)}
+    given = [one for one in declared if not isinstance(one, Operation)]
+    settings = [
+        Setting(w.name, w.optimizer, w.batch_size, w.learning_rate, tuned=("full",), own=w)
+        for w in given
+    ]
     return {
-        "test_workloads": workloads([subject], compiled=[subject.name]),
-        "test_transfers": transfers([subject]),
-        "test_convergence": convergence([setting]),
+        "test_workloads": workloads(given, compiled=[given[0].name]),
+        "test_transfers": transfers(given),
+        "test_convergence": convergence(settings),
     }
 
 

@@ -53,13 +53,15 @@ def run(path: Path) -> int:
     Raises:
         own.BadFile: it declares nothing that can be checked.
     """
-    subject = own.load(path)
+    declared = own.load(path)
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    print(f"{subject.name}, on {'a GPU' if device == 'cuda' else 'a CPU: Triton is interpreted'}")
+    where = "a GPU" if device == "cuda" else "a CPU: Triton is interpreted"
     counts = dict.fromkeys((RIGHT, WRONG, UNKNOWN), 0)
-    for finding in findings(subject, device):
-        counts[finding.verdict] += 1
-        print(f"{finding.verdict:11}  {finding.what}: {finding.words}", flush=True)
+    for subject in declared:
+        print(f"{subject.name}, on {where}")
+        for finding in findings(subject, device):
+            counts[finding.verdict] += 1
+            print(f"{finding.verdict:11}  {finding.what}: {finding.words}", flush=True)
     print(", ".join(f"{n} {verdict.lower()}" for verdict, n in counts.items()))
     return 0 if counts[RIGHT] and not counts[WRONG] else 1
 

@@ -110,5 +110,5 @@ def _identity(described: Mapping[str, Any]) -> dict[str, Any]:
         "dirty": git.get("dirty"),
         "torch": packages.get("torch"),
         "threads": described.get("torch_threads"),
-        "own files": described.get("own") or {},
+        "own file": described.get("own") or {},
     }

@@ -1,4 +1,4 @@
-"""A kernel or a workload in a file of the user's own: an OPERATION or a WORKLOAD, as ours are.
+"""A kernel or a workload in a file of the user's own: an OPERATION, or a WORKLOAD and VARIANTS.
 
 The file is run, as `python FILE` would run it: give only files that you trust.
 """
@@ -22,6 +22,7 @@ import workloads
 from kernels.spec import Case, Operation
 from workloads.spec import Flops, Target, Workload
 
+Declared = tuple[Operation | Workload, ...]
 KINDS: dict[str, type[Operation] | type[Workload]] = {"OPERATION": Operation, "WORKLOAD": Workload}
 
 # of an operation or a workload, what is called
@@ -35,8 +36,11 @@ class BadFile(Exception):
     """What a file lacks, in one line that names it."""
 
 
-def load(path: str | os.PathLike[str]) -> Operation | Workload:
+def load(path: str | os.PathLike[str]) -> Declared:
     """What a file declares; it is run for that, under a module name of its own.
+
+    Returns:
+        The OPERATION alone, or the WORKLOAD and behind it its VARIANTS, where it has some.
 
     Raises:
         BadFile: there is no such file, it raises, or it declares nothing that can be measured.
@@ -50,29 +54,33 @@ def load(path: str | os.PathLike[str]) -> Operation | Workload:
         lacks = "declares both, and each needs a file of its own" if found else "declares neither"
         raise BadFile(f"{path}: {lacks}: OPERATION or WORKLOAD, as kernels/ and workloads/ do")
     (name,) = found
-    subject: Any = getattr(module, name)
-    kind = KINDS[name]
-    if not isinstance(subject, kind):
-        wanted = f"{kind.__module__}.{kind.__name__}"
-        raise BadFile(f"{path}: {name} is of type {type(subject).__name__}, not {wanted}")
-    if lack := _lacks(subject, kind):
-        raise BadFile(f"{path}: {name} {lack}")
-    return subject
+    declared = [(name, getattr(module, name))]
+    if name == "WORKLOAD":
+        declared += [("VARIANTS", variant) for variant in getattr(module, "VARIANTS", ())]
+    names: list[str] = []
+    for where, subject in declared:
+        if lack := _lacks(subject, KINDS[name]):
+            raise BadFile(f"{path}: {where} {lack}")
+        if subject.name in names:
+            raise BadFile(f"{path}: {where} has a second {subject.name!r}: rename it")
+        names.append(subject.name)
+    return tuple(subject for _, subject in declared)
 
 
-def load_all(paths: Iterable[str]) -> dict[Path, Operation | Workload]:
+def load_all(paths: Iterable[str]) -> dict[Path, Declared]:
     """What several files declare, by absolute path.
 
     Raises:
         BadFile: see `load`; or two files declare the same name, whose rows would be mixed.
     """
-    found: dict[Path, Operation | Workload] = {}
+    found: dict[Path, Declared] = {}
+    by_name: dict[str, Path] = {}
     for path in dict.fromkeys(Path(os.path.abspath(path)) for path in paths):
-        subject = load(path)
-        for other, known in found.items():
-            if known.name == subject.name:
-                raise BadFile(f"{path}: {subject.name!r} is declared in {other} too; rename one")
-        found[path] = subject
+        found[path] = load(path)
+        for name in (subject.name for subject in found[path]):
+            if name in by_name:
+                raise BadFile(f"{path}: {name!r} is declared in {by_name[name]} too; rename one")
+            by_name[name] = path
     return found
 
 
@@ -107,8 +115,10 @@ def _line(error: BaseException, path: Path) -> str:
     return f":{lines[-1]}" if lines else ""
 
 
-def _lacks(subject: Any, kind: type) -> str:
+def _lacks(subject: Any, kind: type[Operation] | type[Workload]) -> str:
     """What the declaration lacks that its type does not refuse by itself; "" for nothing."""
+    if not isinstance(subject, kind):
+        return f"is of type {type(subject).__name__}, not {kind.__module__}.{kind.__name__}"
     if not isinstance(subject.name, str) or not subject.name:
         return "has no name"
     if subject.name.partition("/")[0] in (*kernels.NAMES, *workloads.NAMES):

@@ -11,7 +11,6 @@ parameters that this plugin adds. Loaded with `pytest_plugins = ["harness.plugin
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
@@ -21,15 +20,14 @@ from typing import Any
 import pytest
 
 import kernels
-from harness import benchmarks, noise, options, order, own, record
+from harness import benchmarks, closing, options, order, own, record
 from harness.comparison import Checker
 from harness.convergence import Setting
-from harness.faults import faults
 from harness.progress import LiveProgress
 from harness.record import Row
 from harness.replay import TIMER, replay
 from harness.session import Build, Member, Options, Session
-from harness.store import REPORT, StoreError
+from harness.store import StoreError
 from harness.timing import MODES
 
 # what is asked for first, and so what a short budget has
@@ -38,7 +36,7 @@ MODES_OF = {"cpu": ("host", "cold"), "cuda": MODES}
 _SESSION = pytest.StashKey[Session]()
 _MEMBER = pytest.StashKey[Member]()
 _COUNTS = pytest.StashKey[dict[str, int]]()
-_OWN = pytest.StashKey[dict[Path, Any]]()
+_OWN = pytest.StashKey[dict[Path, own.Declared]]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -76,15 +74,15 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_pycollect_makemodule(module_path: Path, parent: Any) -> pytest.Module | None:
     """In the place of a file given by --own: the benchmarks of what it declares."""
-    subject = parent.config.stash[_OWN].get(module_path)
-    if subject is None:
+    declared = parent.config.stash[_OWN].get(module_path)
+    if declared is None:
         return None
     # an id that is the same wherever pytest is started, and that no test of the user's has
     module: pytest.Module = pytest.Module.from_parent(
         parent, path=module_path, nodeid=f"own:{module_path.name}"
     )
     module.obj = ModuleType(module_path.stem)
-    vars(module.obj).update(benchmarks.of(subject))
+    vars(module.obj).update(benchmarks.of(declared))
     return module
 
 
@@ -125,7 +123,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         budget_s=config.getoption("budget"),
         results=config.getoption("results"),
         resume=config.getoption("resume"),
-        own={path.name: own.digest(path) for path in config.stash[_OWN]},
+        own={given[0].name: own.digest(path) for path, given in config.stash[_OWN].items()},
     )
     try:
         config.stash[_SESSION] = Session(wanted, [i.stash[_MEMBER] for i in benchmarks])
@@ -293,29 +291,7 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
     run = config.stash.get(_SESSION, None)
     if run is None:
         return
-    counts = config.stash.get(_COUNTS, {})
-    told = ", ".join(f"{n} {status}" for status, n in counts.items() if n) or "no rows"
     terminalreporter.section("flopwise")
-    terminalreporter.write_line(f"{told} in {run.run}")
-    floors = noise.floors(row.extra_info for row in run.rows.values())
-    for (device, mode), floor in floors.items():
-        terminalreporter.write_line(f"noise floor, {device} {mode}: {floor}")
-    for device, wrong in faults(run.rows.values()).items():
-        for one in wrong:
-            terminalreporter.write_line(f"!! {one}: no {device} row of this run is to be trusted")
-    for problem in run.problems:
-        terminalreporter.write_line(problem)
-    done = run.rows.keys() | run.probed.keys()
-    missing = [m for group in run.members.values() for m in group if m.id not in done]
-    why_not = [*(r.extra_info["reason"] for r in run.rows.values()), *run.probed.values()]
-    late = [why for why in why_not if "budget:" in (why or "")]
-    if missing or late:
-        why = "interrupted" if missing else "the budget was spent"
-        given = [a for a in config.invocation_params.args if not str(a).startswith("--resume")]
-        again = " ".join(shlex.quote(str(a)) for a in [*given, f"--resume={run.run}"])
-        terminalreporter.write_line(
-            f"{len(missing) + len(late)} rows are missing ({why}); go on with: pytest {again}"
-        )
-    if "cuda" in run.options.devices and not run.gpu_usable:
-        terminalreporter.write_line(f"cuda was asked for, and there is none: {run.gpu_reason}")
-    terminalreporter.write_line(f"{REPORT}: python -m harness report {run.run}")
+    counts = config.stash.get(_COUNTS, {})
+    for line in closing.lines(run, counts, [*map(str, config.invocation_params.args)]):
+        terminalreporter.write_line(line)

@@ -92,7 +92,7 @@ def _tell(curve: Curve) -> int:
 def _workload(options: Options) -> Workload:
     name, ours = options.workload, not options.workload.endswith(".py")
     try:
-        workload = workloads.load(name) if ours else own.load(name)
+        workload = workloads.load(name) if ours else own.load(name)[0]
     except (ValueError, own.BadFile) as error:
         raise CannotTrain(str(error)) from None
     if not isinstance(workload, Workload):

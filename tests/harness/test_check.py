@@ -21,14 +21,14 @@ CASE = Case({"N": 100}, "float32")
 @pytest.fixture
 def operation(tmp_path):
     (tmp_path / "mine.py").write_text(OPERATION)
-    return replace(own.load(tmp_path / "mine.py"), cases=(CASE,))
+    return replace(own.load(tmp_path / "mine.py")[0], cases=(CASE,))
 
 
 @pytest.fixture
 def workload(tmp_path, monkeypatch):
     monkeypatch.setattr(torch, "compile", lambda function, **_: function)  # seconds each
     (tmp_path / "mine.py").write_text(WORKLOAD)
-    return own.load(tmp_path / "mine.py")
+    return own.load(tmp_path / "mine.py")[0]
 
 
 def found(subject):

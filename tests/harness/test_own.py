@@ -72,8 +72,8 @@ def write(tmp_path):
 
 
 def test_what_a_file_declares_is_loaded_under_a_name_of_its_own(write):
-    first = own.load(write(OPERATION, "a/mine.py"))
-    other = own.load(write(WORKLOAD + "class Kept: pass\n", "b/mine.py"))
+    (first,) = own.load(write(OPERATION, "a/mine.py"))
+    (other,) = own.load(write(WORKLOAD + "class Kept: pass\n", "b/mine.py"))
     assert (first.name, other.name) == ("my_softmax", "my_model")
     modules = {kind.__module__ for kind in (first.reference, other.data)}
     assert len(modules) == 2 and modules <= set(sys.modules)
@@ -124,6 +124,12 @@ WORKLOADS = [
     ("Flops(6, 6)", "12", "has flops that are no workloads.spec.Flops"),
     ("data, model", "data(), model", "has a data that is no function"),
 ]
+VARIANTS = """
+from dataclasses import replace
+VARIANTS = [replace(WORKLOAD, name="my_model/slow", learning_rate=0.01)]
+"""
+LACKS += [(WORKLOAD + VARIANTS + "VARIANTS *= 2\n", "VARIANTS has a second 'my_model/slow'")]
+LACKS += [(WORKLOAD + "VARIANTS = (1,)\n", "VARIANTS is of type int, not workloads.spec.Workload")]
 LACKS += [(OPERATION.replace(a, b), words) for a, b, words in OPERATIONS]
 LACKS += [(WORKLOAD.replace(a, b), words) for a, b, words in WORKLOADS]
 
@@ -220,7 +226,7 @@ def test_an_own_operation_is_measured_reported_and_resumed(project, capsys):
     # what was edited since is not the same kernel
     (project.path / "my_softmax.py").write_text(OPERATION + "# faster\n")
     result = measure(project, *again)
-    result.stderr.fnmatch_lines(["*cannot resume *: its own files was {*my_softmax.py*; start a*"])
+    result.stderr.fnmatch_lines(["*cannot resume *: its own file was {'my_softmax': *; start a*"])
 
 
 def test_an_own_workload_is_timed_trained_and_reported(project):
@@ -236,6 +242,14 @@ def test_an_own_workload_is_timed_trained_and_reported(project):
     assert {curve.trial.workload for curve in curves} == {"my_model"} and len(curves) == 3
     assert main(["report", str(run)]) == 0
     assert "my_model" in (run / store.REPORT).read_text("utf-8")
+
+
+def test_variants_are_measured_and_trained_beside_their_workload(project):
+    project.makepyfile(my_model=WORKLOAD + VARIANTS)
+    result = measure(project, "--own=my_model.py", "--collect-only", "-q", "-k", "convergence")
+    result.stdout.fnmatch_lines(
+        ["*test_convergence?cpu-my_model-sgd-batch10?", "*test_convergence?cpu-my_model/slow-sgd-*"]
+    )
 
 
 def test_what_it_lacks_ends_the_run_before_it_begins(project):

@@ -1,0 +1,42 @@
+"""The last words of a run: where its rows are, what is missing, and what to do next."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+
+from harness import noise
+from harness.faults import faults
+from harness.session import Session
+from harness.store import REPORT
+
+
+def lines(run: Session, counts: Mapping[str, int], arguments: Sequence[str]) -> Iterator[str]:
+    """Line by line.
+
+    Args:
+        run: the run, at its end.
+        counts: its rows by status; empty where they could not be counted.
+        arguments: what pytest was given, to be given again.
+    """
+    told = ", ".join(f"{n} {status}" for status, n in counts.items() if n) or "no rows"
+    yield f"{told} in {run.run}"
+    floors = noise.floors(row.extra_info for row in run.rows.values())
+    for (device, mode), floor in floors.items():
+        yield f"noise floor, {device} {mode}: {floor}"
+    for device, wrong in faults(run.rows.values()).items():
+        for one in wrong:
+            yield f"!! {one}: no {device} row of this run is to be trusted"
+    yield from run.problems
+    done = run.rows.keys() | run.probed.keys()
+    missing = [m for group in run.members.values() for m in group if m.id not in done]
+    why_not = [*(r.extra_info["reason"] for r in run.rows.values()), *run.probed.values()]
+    late = [why for why in why_not if "budget:" in (why or "")]
+    if missing or late:
+        why = "interrupted" if missing else "the budget was spent"
+        given = [a for a in arguments if not a.startswith("--resume")]
+        again = " ".join(shlex.quote(a) for a in [*given, f"--resume={run.run}"])
+        yield f"{len(missing) + len(late)} rows are missing ({why}); go on with: pytest {again}"
+    if "cuda" in run.options.devices and not run.gpu_usable:
+        yield f"cuda was asked for, and there is none: {run.gpu_reason}"
+    yield f"{REPORT}: python -m harness report {run.run}"
