@@ -22,6 +22,7 @@ _SMALLEST = 1e-15
 _TEXTS = (
     *("workload", "optimizer", "device", "setting", "role", "status", "reason"),
     *("metric", "device_name", *(f"{currency}_why" for currency in CURRENCIES)),
+    *("backend", "hosts"),
 )
 _OF_POINTS = ("steps", "samples", "flops", "seconds", "joules", "metric")
 
@@ -65,7 +66,8 @@ def trials(curves: Sequence[Curve], findings: Sequence[Finding] = ()) -> pd.Data
     table = table.astype({name: "object" for name in _TEXTS} | {"seed": "object"})
     # the seeds of the result are tuned to one rate, of two the later one
     rate = table["learning_rate"].where(table["role"] != FINAL, 0.0)
-    again = table.assign(rate=rate).duplicated([*SETTING, "role", "seed", "rate"], keep="last")
+    same = [*SETTING, "ranks", "role", "seed", "rate"]
+    again = table.assign(rate=rate).duplicated(same, keep="last")
     table = table[~again]
     order = {name: number for number, name in enumerate(dict.fromkeys(table["optimizer"]))}
     scales = noise_scales(findings)
@@ -127,6 +129,33 @@ def families(table: pd.DataFrame) -> list[Family]:
     return found
 
 
+def variants(table: pd.DataFrame) -> list[Family]:
+    """A workload beside its variants, "deep_mlp" beside "deep_mlp/4x64-he", to the same target.
+
+    They share device, optimizer and batch size. Variants whose names begin alike, up to a dash,
+    are a family of their own, so that each has few lines; the workload itself is in all of them.
+    """
+    found = []
+    names = [name.partition("/") for name in table["workload"]]
+    named = table.assign(
+        base=[base for base, *_ in names],
+        series=[variant or base for base, _, variant in names],
+        stem=[variant.partition("-")[0] for *_, variant in names],
+    )
+    shared = ["base", "device", "optimizer", "batch", "metric", "target"]
+    for (workload, device, optimizer, batch, *_), rows in groups(named, shared):
+        itself, others = rows[rows["workload"] == workload], rows[rows["workload"] != workload]
+        alike = others.groupby("stem")["workload"].transform("nunique") > 1
+        for stem, family in groups(others.assign(stem=others["stem"].where(alike, "")), "stem"):
+            family = pd.concat([itself, family])
+            order = {series: i for i, series in enumerate(dict.fromkeys(family["series"]))}
+            if len(order) > 1:
+                title = f"variants{f' {stem}' if stem else ''} by {optimizer}, {batch_name(batch)}"
+                family = family.assign(look=family["series"].map(order), title=family["series"])
+                found.append(Family(workload, device, title, family))
+    return found
+
+
 def positive(values: pd.Series) -> pd.Series:
     """Which amounts have a place on a log axis: those of a machine that are not 0 all do."""
     return (values > _SMALLEST) & (values < _LARGEST)
@@ -150,6 +179,7 @@ def why_unknown(rows: pd.DataFrame, currency: str) -> str:
 _COLUMNS = (
     *_TEXTS,
     *("batch", "learning_rate", "seed", "threads", "target", "lower_is_better", "title"),
+    *("ranks", "communication", "shared"),
     *(f"{currency}_{what}" for currency in CURRENCIES for what in ("to_target", "spent")),
 )
 
@@ -172,6 +202,11 @@ def _line(curve: Curve) -> dict[str, Any]:
         "threads": _finite(curve.threads),
         "target": _finite(curve.target),
         "lower_is_better": curve.lower_is_better,
+        "ranks": _finite(curve.world_size),
+        "backend": plain(curve.backend or ""),
+        "hosts": plain(curve.hosts),
+        "communication": _finite(curve.communication_share),
+        "shared": float(curve.shared_device),
     }
     for currency in CURRENCIES:
         line[f"{currency}_to_target"] = _to_target(curve, currency)

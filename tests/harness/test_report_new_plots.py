@@ -16,6 +16,8 @@ from harness.report import plots
 from harness.report.findings import findings as table_of
 from harness.report.frame import frame
 from harness.report.plots import distributions, roofline, style
+from harness.report.trials import points, trials, variants
+from tests.harness.make_curves import curve
 from tests.harness.make_rows import SYNTHETIC, row
 from tests.harness.report_page import page
 
@@ -334,6 +336,29 @@ def test_the_line_of_one_over_b_lies_in_the_middle_of_the_variances():
     assert "Not known, or infinite: at step 9." in plots.load("gradient_noise").caption(part.frame)
 
 
+# variants of a workload
+
+
+def test_variants_stand_beside_the_workload_and_each_other():
+    names = ("net", "net/4x64", "net/4x64-he", "net/4x64-zeros", "net/2x9-a", "net/mlp", "other")
+    made = [curve(name, "adam", 32, seed=seed) for name in names for seed in range(3)]
+    made += [curve("net/far", "adam", 32, target=0.7), curve("net/lone", "adam", 8)]
+    table = trials(made)
+    found = {family.title: list(dict.fromkeys(family.rows["series"])) for family in variants(table)}
+    assert found == {
+        "variants by adam, batch 32": ["net", "2x9-a", "mlp"],
+        "variants 4x64 by adam, batch 32": ["net", "4x64", "4x64-he", "4x64-zeros"],
+    }
+    currencies = plots.load("currencies")
+    parts = [p for p in currencies.parts(points(made, table)) if "variants 4x64" in p.title]
+    shown = currencies.table(parts[0].frame)
+    assert list(dict.fromkeys(shown["setting"])) == ["net", "4x64", "4x64-he", "4x64-zeros"]
+    drawn("currencies", parts[0].frame)
+    (alone,) = [p for p in plots.load("survival").parts(table) if p.group == "Workloads"]
+    assert {"net", "other"} <= {*alone.frame["workload"]}
+    assert "net/mlp" not in {*alone.frame["workload"]}
+
+
 # all of them
 
 
@@ -399,7 +424,7 @@ def test_a_null_interval_is_drawn_without_one(name):
 
 
 @pytest.mark.parametrize("name", OF_FINDINGS)
-@pytest.mark.parametrize("value", [None, -1.0, 10**400])
+@pytest.mark.parametrize("value", [None, -1.0, 10**400], ids=["null", "negative", "huge"])
 def test_findings_of_any_size_are_drawn_or_left_out(name, value):
     plot = plots.load(name)
     found = [f for f in probes() if f.probe == PROBES[name]]

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from harness.record import OK
+from harness.record import CONVERGENCE, OK
 from harness.report.amounts import power
 from harness.report.frame import drawable
 from harness.report.plots import panels, style
@@ -125,7 +125,7 @@ def caption(part: pd.DataFrame) -> str:
 def absent(table: pd.DataFrame) -> str:
     """Why there is no figure, or what was timed and not checked; "" if all was."""
     rows = style.looks(table)
-    timed = rows[rows["status"] == OK]
+    timed = rows[(rows["status"] == OK) & (rows["kind"] != CONVERGENCE)]
     unknown = timed[timed["correctness_error"].isna() | timed["correctness_bound"].isna()]
     if unknown.empty:
         return "" if parts(table) else "No answer was checked: this run has no row that was timed."

@@ -20,7 +20,7 @@ from harness.report.plots import panels, style
 from harness.report.plots.panels import Look
 from harness.report.plots.style import INK, MUTED, Part
 from harness.report.plots.ticks import log_axis
-from harness.report.trials import families, groups, positive, times, why_unknown
+from harness.report.trials import families, groups, positive, times, variants, why_unknown
 from harness.report.words import count, processor, shorten
 from harness.survival import expected_running_time
 
@@ -57,7 +57,7 @@ def parts(table: pd.DataFrame) -> list[Part]:
     """By workload: its families of settings, then each setting, where something was evaluated."""
     found = [
         Part(family.workload, f"{family.title}, on {processor(family.device)}", family.rows)
-        for family in families(table)
+        for family in (*families(table), *variants(table))
     ]
     devices = table.assign(
         series=table["device"].map(processor), look=table["device"].map(_DEVICES).fillna(3)

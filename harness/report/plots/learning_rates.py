@@ -105,7 +105,9 @@ def caption(part: pd.DataFrame) -> str:
         took += f" and {amount(float(rows['seconds_spent'].sum()), 'seconds')} in all"
     else:
         took += f" in all; no seconds: {why_unknown(rows, 'seconds').rstrip('.')}"
-    words = [f"{count(len(found), 'setting')} on {where}, {n}: {count(len(rows), 'trial')}, {took}."]
+    words = [
+        f"{count(len(found), 'setting')} on {where}, {n}: {count(len(rows), 'trial')}, {took}."
+    ]
     nowhere = [grid.title for grid in found if len(grid.edges) == 2]
     edge = [grid.title for grid in found if len(grid.edges) == 1]
     if edge:

@@ -150,7 +150,12 @@ def caption(part: pd.DataFrame) -> str:
     name = part["device_name"].iloc[0]
     sentences = [f"{count(len(part), 'dot')}. Roofs of {name}: {told}."]
     known = part[part["roof_share"].notna()]
-    if len(known):
+    above = int((known["roof_share"] > 1).sum())
+    if above:
+        sentences.append(
+            f"{count(above, 'dot')} above the roof: it, or their time, was not measured right."
+        )
+    elif len(known):
         best = known.iloc[int(known["roof_share"].to_numpy().argmax())]
         sentences.append(
             f"Nearest to its roof: {best['subject']} {best['case']} by {best['provider']}, "
@@ -262,7 +267,7 @@ def _along(axes: Axes, roof: Roof, start: float, end: float) -> None:
     if long < 5.4 * len(roof.words):
         return
     axes.annotate(
-        *(roof.words, (start, roof.at(start))), (1, 5), textcoords="offset points", fontsize=9,
+        *(roof.words, (start, roof.at(start))), (6, 9), textcoords="offset points", fontsize=9,
         rotation=math.degrees(math.atan2(high, wide)), rotation_mode="anchor", color=MUTED,
     )  # fmt: skip
 

@@ -19,7 +19,7 @@ from harness.report.plots import panels, style
 from harness.report.plots.panels import Look
 from harness.report.plots.style import WIDTH, Part
 from harness.report.plots.ticks import limits, log_axis, time_ticks
-from harness.report.trials import families, finals, groups
+from harness.report.trials import families, finals, groups, variants
 from harness.report.words import count, processor
 
 SOURCE = "trials"
@@ -57,12 +57,14 @@ def parts(table: pd.DataFrame) -> list[Part]:
     """Families of settings by workload and device; then, together, workloads with one setting."""
     rows = finals(table)
     rows = rows[drawable(rows["batch"])]
+    of_settings, of_variants = families(rows), variants(rows)
     found = [
         Part(family.workload, f"{family.title}, on {processor(family.device)}", family.rows)
-        for family in families(rows)
+        for family in (*of_settings, *of_variants)
     ]
-    in_families = pd.concat([rows.iloc[:0], *(part.frame for part in found)]).index
-    alone = rows[~rows.index.isin(in_families)]
+    told = [family.rows for family in of_settings]
+    told += [family.rows[family.rows["workload"] != family.workload] for family in of_variants]
+    alone = rows[~rows.index.isin(pd.concat([rows.iloc[:0], *told]).index)]
     for device, each in groups(alone, "device"):
         names = list(dict.fromkeys(each["workload"]))
         look = each["workload"].map({name: number for number, name in enumerate(names)})
