@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from html import unescape
 from types import SimpleNamespace
 from typing import Any, NamedTuple
@@ -18,6 +19,7 @@ from harness import report, studies
 from harness.studies.spec import VERDICTS, Verdict
 from tests.harness.make_curves import curve, curves, findings, noise_scale
 from tests.harness.make_rows import cpu_and_gpu, row
+from tests.harness.make_runs import several
 
 BROWSER = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
@@ -188,6 +190,32 @@ def test_text_in_figures_follows_a_dark_page(browse, html, light):
     assert (light["1280"]["paper"], dark["paper"]) == ("rgb(255, 255, 255)", "rgb(20, 24, 28)")
     assert sum(map(int, re.findall(r"\d+", light["1280"]["label"]))) < 300
     assert sum(map(int, re.findall(r"\d+", dark["label"]))) > 600
+
+
+@pytest.fixture(scope="module")
+def two_machines(tmp_path_factory) -> str:
+    """A report of two runs of one machine and one of another, with names to stumble over."""
+    hostile, long = "<script>alert(1)</script><img src=x onerror=alert(2)>", "unbroken" * 40
+    runs = []
+    for run, name in zip(several(), (hostile, long, "cloud"), strict=True):
+        cpu = {"model": "x" * 90, "usable_cores": 2}
+        environment = run.environment | {"cpu": cpu, "git": {"commit": hostile}}
+        known = {"name": name, "environment": environment, "problems": [long, hostile]}
+        runs.append(replace(run, curves=(), **known))
+    path = tmp_path_factory.mktemp("several") / "report.html"
+    return report.write_all(runs, path).read_text("utf-8")
+
+
+@pytest.mark.parametrize(("scheme", "paper"), [(1, "rgb(255, 255, 255)"), (0, "rgb(20, 24, 28)")])
+def test_a_report_of_two_machines_fits_on_light_and_dark_pages(browse, two_machines, scheme, paper):
+    pages = probed(browse, two_machines, f"--blink-settings=preferredColorScheme={scheme}")
+    assert [*pages] == ["390", "1280"]
+    for width, page in pages.items():
+        assert page["needed"] <= page["width"] == int(width)
+        assert page["paper"] == paper
+        assert len(page["boxes"]) > 5
+        assert all(across > 250 and right <= page["width"] for across, right in page["boxes"])
+    assert "3 runs of 2 machines" in pages["390"]["title"]
 
 
 def test_these_tests_can_fail(browse, html):

@@ -48,7 +48,7 @@ def page(tmp_path_factory) -> Page:
 
 def test_runs_are_named_with_their_machines(page):
     assert "flopwise report · 3 runs of 2 machines" in page.text
-    lines = re.findall(r"<tr><th scope=\"row\">.*?</tr>", section(page, "runs"))
+    lines = re.findall(r"<tr><th scope=\"row\".*?</tr>", section(page, "runs"))
     cells = [re.sub(r"<.*?>", " ", line).split() for line in lines]
     assert [line[:2] for line in cells] == [["monday", SMALL], ["tuesday", SMALL], ["cloud", LARGE]]
     assert "python -m harness report monday tuesday cloud" in page.text
