@@ -46,7 +46,7 @@ class View:
         evidence: of each case, setting and probe what the newest run that measured it has; its
             rows have their run and machine in them.
         history: `harness.report.history` of its runs; None of one run alone, and of a pair.
-        runs: the runs that it is of, the oldest first.
+        runs: the runs that it is of, the oldest first; of a pair the newest of each.
         apart: of two machines, in words as `harness.report.crossover.device_ratio` has them.
     """
 
@@ -250,4 +250,4 @@ def _pair(cpu: View, gpu: View) -> View:
     )
     name = f"CPU of {cpu.name} beside GPU of {gpu.name}"
     apart = f"Two machines: CPU of {cpu.name}, GPU of {gpu.name}"
-    return View(name, evidence, None, [*cpu.runs, *gpu.runs], apart)
+    return View(name, evidence, None, [cpu.runs[-1], gpu.runs[-1]], apart)

@@ -65,12 +65,14 @@ def _find(results: Path, wanted: str) -> Path:
         raise store.StoreError(
             f"no run in {results}: there are none before pytest --benchmark-only has measured one"
         )
-    if "/" in wanted and Path(wanted).is_dir() and not (Path(wanted) / store.ROWS).is_file():
-        raise store.StoreError(
-            f"no run in {wanted}: it has no {store.ROWS}; a run is a folder "
-            "<results>/<machine>/<run>"
-        )
-    return store.find(results, wanted)
+    try:
+        return store.find(results, wanted)
+    except store.StoreError:
+        if not Path(wanted).is_dir():
+            raise
+    raise store.StoreError(
+        f"no run in {wanted}: it has no {store.ROWS}; a run is a folder <results>/<machine>/<run>"
+    )
 
 
 def _read(folder: Path) -> Run:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+import pandas as pd
+
 from harness import studies
 from harness.faults import faults
 from harness.record import OK
@@ -12,6 +14,7 @@ from harness.report import claims, summary
 from harness.report.made import Made, made
 from harness.report.merge import Merged
 from harness.report.probed import Found, probed
+from harness.report.runs import Run
 from harness.report.threats import Grounds, threats
 from harness.report.tree import tree
 from harness.report.words import count, plain, whole
@@ -36,7 +39,7 @@ def runs(merged: Merged) -> list[RunLine]:
     return [_line(run, rows) for run, rows in zip(merged.runs, merged.tables, strict=True)]
 
 
-def _line(run: Any, rows: Any) -> RunLine:
+def _line(run: Run, rows: pd.DataFrame) -> RunLine:
     git = run.environment.get("git")
     commit = git.get("commit") if isinstance(git, dict) else None
     return RunLine(
@@ -124,10 +127,22 @@ def probed_on(merged: Merged) -> tuple[list[Found], int]:
 
 
 def threats_by(merged: Merged) -> list[tuple[str, list[str]]]:
-    """(machine, its threats to validity), the machine "" where there is one."""
-    return [
+    """(machine, its threats to validity), the machine "" where there is one; then of the pairs."""
+    found = [
         (merged.where(view), threats(Grounds(view.evidence, view.runs))) for view in merged.machines
     ]
+    return found + [(view.name, [_of_two(*view.runs)]) for view in merged.pairs]
+
+
+def _of_two(cpu: Run, gpu: Run) -> str:
+    """What is compared where the CPU is of one machine and the GPU of another."""
+    versions = [run.environment.get("packages") for run in (cpu, gpu)]
+    torch = [v.get("torch") if isinstance(v, dict) else None for v in versions]
+    told = " and ".join(plain(str(v)) if v is not None else "a version not known" for v in torch)
+    return (
+        f"CPU and GPU are of two machines, with torch {told}, in runs {cpu.name} and {gpu.name}: "
+        "what else is not the same on both, such as memory, compiler and commit, is in no interval."
+    )
 
 
 def _of_run(merged: Merged, name: str) -> str:

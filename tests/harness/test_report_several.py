@@ -82,6 +82,14 @@ def test_the_gpu_of_one_beside_the_cpu_of_the_other_is_told_so_everywhere(page):
     assert "GPUs make it fast." in claim and APART in claim
 
 
+def test_threats_are_told_of_each_machine_and_of_the_two_beside_each_other(page):
+    threats = section(page, "threats")
+    assert re.findall("<h3>(.*?)</h3>", threats) == [SMALL, LARGE, BESIDE]
+    assert "with torch a version not known and a version not known, in runs tuesday and cloud" in (
+        threats
+    )
+
+
 def test_two_machines_that_have_both_processors_are_not_crossed():
     both = [case(1e-3), case(1e-4, "cuda")]
     merged = merge([run("a", both, gpu="One"), run("b", both, gpu="Two")])
