@@ -201,10 +201,6 @@ def warnings(frame: pd.DataFrame) -> list[str]:
             "of trials that shared their device, and so without seconds and joules",
         ),
         (
-            rows["shared_device"].eq(True),
-            "of trials that shared their device, and so without seconds and joules",
-        ),
-        (
             ~rows["confidence"].isin([0.95]),
             "with an interval of no or another confidence than 95 %",
         ),

@@ -3,10 +3,11 @@
 import dataclasses
 import math
 import re
+import types
 
 import pytest
 
-from harness import record, report, store, studies, trials
+from harness import plugin, record, report, store, studies, trials
 from harness.convergence import Setting
 from harness.curve import CURRENCIES, OF_DEVICE, SHARED, decode, encode
 from harness.record import Row
@@ -65,6 +66,15 @@ def test_the_row_of_a_shared_device_has_no_time_and_says_why(tmp_path):
     assert record.decode(record.encode(row)) == row
     store.write_benchmark_json(tmp_path, {}, [row])
     assert '"benchmarks": []' in (tmp_path / store.BENCHMARK).read_text()
+
+
+def test_pytest_goes_on_with_such_a_row_and_skips_what_it_cannot_time():
+    row = Row("id", "group", "name", {}, fields(on("one", True, setting(**WHAT, batch=32))), ())
+    stash = {plugin._SESSION: None, plugin._MEMBER: None}
+    config = types.SimpleNamespace(stash=stash, pluginmanager=pytest.PytestPluginManager())
+    request = types.SimpleNamespace(config=config, node=types.SimpleNamespace(stash=stash))
+    with pytest.raises(pytest.skip.Exception, match=f"ok, and no time: {SHARED}"):
+        plugin._hand_in(request, None, lambda session, member: row)
 
 
 def test_seeds_of_several_hosts_have_no_common_time():
