@@ -1,7 +1,9 @@
 # Two commands: `make study` measures and reports, `make test` proves. Each sets up .venv itself.
 # ARGS goes to pytest: make study ARGS="--preset full", make test ARGS="-k matmul"
+# RESULTS is where runs are: make study RESULTS=DIR
 
 PYTHON ?= python3
+RESULTS ?= results
 PY := .venv/bin/python
 READY := .venv/.ready
 
@@ -17,15 +19,17 @@ help:
 
 # A run that failed in part (status 1) or was interrupted (2) has rows, and they are reported.
 study: $(READY)
-	@$(PY) -m pytest --benchmark-only $(ARGS); status=$$?; \
-	if [ $$status -le 2 ]; then $(PY) -m harness report || exit $$?; fi; exit $$status
+	@$(PY) -m pytest --benchmark-only --results="$(RESULTS)" $(ARGS); status=$$?; \
+	if [ $$status -le 2 ]; then \
+	  $(PY) -m harness report --results="$(RESULTS)" || exit $$?; \
+	fi; exit $$status
 
 # pytest -m slow takes minutes more, and .ci/run has it; pytest -m exhaustive takes many.
 test: $(READY)
 	$(PY) -m pytest -n 2 -m "not slow and not exhaustive" $(ARGS)
 
 report: $(READY)
-	@$(PY) -m harness report
+	@$(PY) -m harness report --results="$(RESULTS)"
 
 lint: $(READY)
 	$(PY) -m ruff check .

@@ -68,10 +68,18 @@ def test_some_of_every_kernel_for_sm_80_and_sm_90(tmp_path):
     assert ("sm_90", "wgmma m64n256k16", "TMA") in found
 
 
-@pytest.mark.exhaustive
-def test_every_build_of_every_architecture(tmp_path):
-    entries = entries_of(tmp_path, compile.ARCHITECTURES, None)
-    check(entries, compile.ARCHITECTURES)
+@pytest.mark.parametrize(
+    "architectures",
+    [
+        # the other two are built from the same configurations
+        pytest.param(["sm_80", "sm_90"], marks=pytest.mark.slow),
+        pytest.param(compile.ARCHITECTURES, marks=pytest.mark.exhaustive),
+    ],
+    ids=" ".join,
+)
+def test_every_build(tmp_path, architectures):
+    entries = entries_of(tmp_path, architectures, None)
+    check(entries, architectures)
     keys = ("kernel", "function", "configuration", "dtype", "architecture")
     assert len({tuple(e[key] for key in keys) for e in entries}) == len(entries)
 
