@@ -21,8 +21,8 @@ from harness.trials import Job
 from tests.extras import needs
 
 ROOT = Path(__file__).parents[2]
-# tuned, on a grid that is extended, and not; some seconds in all
-PATTERNS = ("linear_regression-momentum", "linear_regression-nesterov", "linear_regression-lbfgs")
+# trials of half a second, then short ones, first tuned on a grid that is extended, then not
+PATTERNS = ("linear_regression-sgd", "linear_regression-momentum", "linear_regression-lbfgs")
 CLUSTER = """
 import ray, sys
 context = ray.init("local", num_cpus=2, include_dashboard=False, object_store_memory=10**8)
@@ -127,12 +127,12 @@ def kill(process, wanted, killed):
 @pytest.mark.slow
 def test_the_table_is_that_of_one_process_even_where_workers_die(tmp_path, head, ray, local):
     killed = []
-    killer = threading.Thread(target=kill, args=(head[0], 3, killed), daemon=True)
+    killer = threading.Thread(target=kill, args=(head[0], 2, killed), daemon=True)
     killer.start()
     found = run(tmp_path, cluster.Cluster(ray, "cpu", 1))
     killer.join(1)
-    assert len(killed) == 3
-    assert table(found) == local and len(local[0]) == 3 and len(local[1]) > 15
+    assert len(killed) == 2
+    assert table(found) == local and len(local[0]) == 3 and len(local[1]) > 12
     curves, _ = store.read_curves(found)
     assert all(c.host == c.hosts != "" and c.shared_device and c.threads == 1 for c in curves)
     for row in store.read(found)[0]:
