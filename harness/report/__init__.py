@@ -203,6 +203,8 @@ def _tables(view: View) -> dict[str, pd.DataFrame]:
     if curves:
         tables["trials"] = trials(curves, findings)
         tables["points"] = points(curves, tables["trials"])
+    if len({curve.world_size for curve in view.ranks}) > 1:
+        tables["ranks"] = trials(view.ranks)
     if findings:
         tables["findings"] = findings_table(findings)
     if view.history is not None:
@@ -245,7 +247,7 @@ def _in_turn(parts: Sequence[tuple[View, style.Part]], most: int) -> list[tuple[
 def _left_out(figures: int, source: str) -> str:
     if not figures:
         return ""
-    files = {"trials": "curves", "points": "curves", "findings": "findings"}
+    files = {"trials": "curves", "points": "curves", "ranks": "curves", "findings": "findings"}
     where = f"{files[source]}.jsonl, beside the run's rows" if source in files else _ALL_ROWS
     return f"{count(figures, 'more figure')} left out. Their numbers are in {where}."
 

@@ -46,6 +46,7 @@ class View:
         evidence: of each case, setting and probe what the newest run that measured it has; its
             rows have their run and machine in them.
         history: `harness.report.history` of its runs; None of one run alone, and of a pair.
+        ranks: the curves on every number of ranks; those of the evidence are on the fewest.
         runs: the runs that it is of, the oldest first; of a pair the newest of each.
         apart: of two machines, in words as `harness.report.crossover.device_ratio` has them.
     """
@@ -55,6 +56,7 @@ class View:
     history: pd.DataFrame | None
     runs: Sequence[Run]
     apart: str = ""
+    ranks: Sequence[Curve] = ()
 
     @property
     def beside(self) -> bool:
@@ -156,13 +158,14 @@ def _machine(run: Run) -> tuple[Hashable, str]:
 
 def _view(name: str, runs: Sequence[tuple[pd.DataFrame, Run]]) -> View:
     tables, of = [table for table, _ in runs], [run for _, run in runs]
+    curves = _newest((run.curves for run in of), lambda curve: (_setting(curve), curve.world_size))
     evidence = studies.Evidence(
         _newest_rows(tables),
-        _on_one_host(_newest((run.curves for run in of), _setting)),
+        _on_one_host(_on_fewest_ranks(curves)),
         _newest((run.findings for run in of), _place),
         of[-1].environment,
     )
-    return View(name, evidence, history(tables) if len(of) > 1 else None, of)
+    return View(name, evidence, history(tables) if len(of) > 1 else None, of, ranks=curves)
 
 
 def _newest_rows(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
@@ -191,6 +194,15 @@ def _newest(runs: Iterable[Sequence[T]], key: Callable[[T], Hashable]) -> list[T
 def _setting(curve: Curve) -> Hashable:
     trial = curve.trial
     return trial.workload, trial.optimizer, trial.batch, trial.device, curve.setting
+
+
+def _on_fewest_ranks(curves: Sequence[Curve]) -> list[Curve]:
+    """Of each setting: what is compared with others takes one number of ranks, and one is plain."""
+    fewest: dict[Hashable, int] = {}
+    for curve in curves:
+        key = _setting(curve)
+        fewest[key] = min(curve.world_size, fewest.get(key, curve.world_size))
+    return [curve for curve in curves if curve.world_size == fewest[_setting(curve)]]
 
 
 def _on_one_host(curves: Sequence[Curve]) -> list[Curve]:

@@ -14,6 +14,7 @@ from itertools import takewhile
 import pandas as pd
 
 from harness import probes
+from harness.report.trials import groups
 
 # what tells rows apart, in a figure as in the table of all rows
 _KEY = [
@@ -45,8 +46,23 @@ def measure(part: pd.DataFrame, rows: pd.DataFrame) -> str:
         tests = part[["probe", "device"]].drop_duplicates().itertuples(index=False)
         known = [(p, d) for p, d in tests if p in probes.NAMES and d in _DEVICES]
         return command([(f"{_PROBES}[{d}-{p}]", d) for p, d in known], rows["preset"])
+    if "each" in part:  # a rank's share of the batch
+        return _sweeps(part)
     found = _rows(part, rows)
     return command([*zip(found["id"], found["device"], strict=True)], found["preset"])
+
+
+def _sweeps(part: pd.DataFrame) -> str:
+    """On each number of ranks; "" where they were on several hosts, which must find each other."""
+    if any("," in hosts for hosts in part["hosts"]):
+        return ""
+    commands = []
+    for ranks, trials in groups(part, "ranks", sort=True):
+        torchrun = ["torchrun", "--standalone", f"--nproc-per-node={ranks:.0f}"]
+        names = [shlex.quote(name) for name in trials["setting"].unique()]
+        start = torchrun if ranks > 1 else ["python"]
+        commands.append(" ".join([*start, "-m", "harness", "sweep", *names]))
+    return " && ".join(commands)
 
 
 def command(tests: Sequence[tuple[str, str]], presets: Iterable[str]) -> str:

@@ -1,7 +1,8 @@
 """The report's figures: one file a plot, named in NAMES in the order of the report.
 
 A plot is a module with
-    SOURCE               the table that it is of: "rows", "trials", "points", "findings", "history"
+    SOURCE               the table that it is of: "rows", "trials", "points", "ranks", "findings",
+                         "history"
     TITLE, INTRO         the section's heading and what holds for all its figures
     parts(table)         the table's lines, split into one Part for each figure
     figure(part)         a part's rows drawn, or None when there is nothing to draw
@@ -10,9 +11,9 @@ A plot is a module with
     absent(table)        why there is no figure, or not every kind of it; "" if nothing is absent
 in which `part` is a Part's frame, and `table` is what `harness.report.frame.frame` makes of the
 rows, or what `trials` or `points` of `harness.report.trials` make of the training curves: a line
-for each trial or each evaluation; or what `harness.report.findings.findings` makes of what probes
-found; or `harness.report.history.history` of several runs. A plot is drawn inside
-`style.applied()`.
+for each trial, with "ranks" on every number of them, or each evaluation; or what
+`harness.report.findings.findings` makes of what probes found; or `harness.report.history.history`
+of several runs. A plot is drawn inside `style.applied()`.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from harness.report.plots.style import Part
 NAMES = (
     *("speedup", "latency", "kernels", "roofline", "distributions"),
     *("currencies", "time_to_target", "batch_size", "learning_rates", "profile", "survival"),
+    "scaling",
     *("products", "backpropagation", "gradient_noise"),
     *("energy", "correctness"),
     "history",
