@@ -143,14 +143,15 @@ def variants(table: pd.DataFrame) -> list[Family]:
         stem=[variant.partition("-")[0] for *_, variant in names],
     )
     shared = ["base", "device", "optimizer", "batch", "metric", "target"]
-    for (workload, device, optimizer, batch, *_), rows in groups(named, shared):
+    for (workload, device, optimizer, batch, _, target), rows in groups(named, shared):
+        setting = f"by {optimizer}, {batch_name(batch)}, to {target:.3g}"
         itself, others = rows[rows["workload"] == workload], rows[rows["workload"] != workload]
         alike = others.groupby("stem")["workload"].transform("nunique") > 1
         for stem, family in groups(others.assign(stem=others["stem"].where(alike, "")), "stem"):
             family = pd.concat([itself, family])
             order = {series: i for i, series in enumerate(dict.fromkeys(family["series"]))}
             if len(order) > 1:
-                title = f"variants{f' {stem}' if stem else ''} by {optimizer}, {batch_name(batch)}"
+                title = f"variants {stem} {setting}" if stem else f"variants {setting}"
                 family = family.assign(look=family["series"].map(order), title=family["series"])
                 found.append(Family(workload, device, title, family))
     return found

@@ -260,11 +260,10 @@ def effects(duels: Sequence[Duel]) -> str:
     """Their ratios: each of a few, of many the least and the most."""
     told = [duel for duel in duels if not duel.neither]
     if len(duels) <= _SHOWN or not told:
-        words = [duel.times for duel in duels]
-        text = ", ".join(words if told else dict.fromkeys(words))
+        text = ", ".join(dict.fromkeys(duel.times for duel in duels))
     else:
         order = sorted(told, key=lambda duel: (math.isnan(duel.ratio[0]), duel.ratio[0]))
-        text = f"{order[0].times} to {order[-1].times}"
+        text = " to ".join(dict.fromkeys([order[0].times, order[-1].times]))
         if len(told) < len(duels):
             text += f", in {len(duels) - len(told)} of {len(duels)} neither got there"
     few = [duel.n for duel in told if duel.few]

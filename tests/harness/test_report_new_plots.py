@@ -346,8 +346,8 @@ def test_variants_stand_beside_the_workload_and_each_other():
     table = trials(made)
     found = {family.title: list(dict.fromkeys(family.rows["series"])) for family in variants(table)}
     assert found == {
-        "variants by adam, batch 32": ["net", "2x9-a", "mlp"],
-        "variants 4x64 by adam, batch 32": ["net", "4x64", "4x64-he", "4x64-zeros"],
+        "variants by adam, batch 32, to 0.1": ["net", "2x9-a", "mlp"],
+        "variants 4x64 by adam, batch 32, to 0.1": ["net", "4x64", "4x64-he", "4x64-zeros"],
     }
     currencies = plots.load("currencies")
     parts = [p for p in currencies.parts(points(made, table)) if "variants 4x64" in p.title]
