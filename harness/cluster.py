@@ -34,6 +34,7 @@ import kernels
 import workloads
 from harness import training
 from harness.curve import FAILED, Curve, decode, encode
+from harness.report.words import count
 from harness.trials import Job
 
 T = TypeVar("T")
@@ -142,12 +143,11 @@ class Cluster:
             trials = int(has.get("CPU", 0)) // self._cpus
             room += min(trials, int(has.get("GPU", 0))) if self._device == "cuda" else trials
         if not room:
-            needs = f"{self._cpus} CPU{'s' * (self._cpus > 1)}"
-            needs += " and a GPU" if self._device == "cuda" else ""
+            needs = count(self._cpus, "CPU") + " and a GPU" * (self._device == "cuda")
             most = [max((int(has.get(of, 0)) for has in machines), default=0) for of in _OF]
             raise NoCluster(
                 f"no machine of the cluster has {needs} for a trial: the most is "
-                f"{most[0]} CPUs and {most[1]} GPUs"
+                f"{count(most[0], 'CPU')} and {count(most[1], 'GPU')}"
             )
         return room
 

@@ -25,7 +25,8 @@ ROOT = Path(__file__).parents[2]
 PATTERNS = ("linear_regression-sgd", "linear_regression-momentum", "linear_regression-lbfgs")
 CLUSTER = """
 import ray, sys
-context = ray.init("local", num_cpus=2, include_dashboard=False, object_store_memory=10**8)
+how = {"include_dashboard": False, "object_store_memory": 10**8}
+context = ray.init("local", num_cpus=2, num_gpus=1, **how)  # Ray believes in the GPU
 print(context.address_info["address"], flush=True)
 sys.stdin.read()
 """
@@ -180,8 +181,33 @@ def test_workers_that_cannot_run_trials_end_the_sweep_in_one_line(ray, monkeypat
 def test_what_no_machine_has_is_not_waited_for(ray):
     with pytest.raises(cluster.NoCluster, match="no machine of the cluster has 3 CPUs for a trial"):
         cluster.Cluster(ray, "cpu", 3)
-    with pytest.raises(cluster.NoCluster, match=r"has 1 CPU and a GPU for a trial: .* 0 GPUs"):
-        cluster.Cluster(ray, "cuda", 1)
+    with pytest.raises(cluster.NoCluster, match=r"has 3 CPUs and a GPU .* 2 CPUs and 1 GPU$"):
+        cluster.Cluster(ray, "cuda", 3)
+
+
+@pytest.mark.slow
+def test_a_trial_on_a_gpu_has_it_alone(ray):
+    found = cluster.Cluster(ray, "cuda", 1)
+    assert found._room() == 1
+    trial = dataclasses.replace(jobs()[0].trial, device="cuda")
+    work = [Job(trial, 5, show=False)]
+    (((_, curve),),) = found.map(lambda own: list(found.engine(work)), [None])
+    assert curve.trial == trial and not curve.shared_device
+    if not torch.cuda.is_available():
+        assert curve.status == FAILED and "CUDA" in curve.reason
+
+
+@pytest.mark.slow
+def test_what_one_setting_raises_ends_the_others(ray):
+    found = cluster.Cluster(ray, "cpu", 1)
+
+    def work(wrong):
+        if wrong:
+            raise store.StoreError("the disk is full")
+        return list(found.engine(jobs()))
+
+    with pytest.raises(store.StoreError, match="the disk is full"):
+        found.map(work, [False, True, False, False])
 
 
 @pytest.mark.slow
