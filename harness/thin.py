@@ -1,0 +1,82 @@
+"""A run small enough to be committed: fewer samples of each row, fewer digits of each number.
+
+python -m harness.thin RUN FOLDER
+
+Medians, intervals and all other figures of a row stay those of all its samples, n among them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from pathlib import Path
+
+from harness import store
+from harness.curve import Curve, Point
+from harness.record import Row
+
+SAMPLES = 120  # of a row, evenly spread over all of them
+DIGITS = 5  # of a sample: a millionth of it is far below what a clock resolves
+CURVE_DIGITS = 9
+
+
+def thin(run: Path, folder: Path) -> Path:
+    """Copy a run into folder/<machine>/<run>/, thinned; environment.json says so.
+
+    Args:
+        run: the run's folder, at <machine>/<run>/ itself.
+        folder: where reference runs are.
+
+    Returns:
+        The new folder.
+
+    Raises:
+        StoreError: there is no such run, its rows are not whole, or the new one cannot be written
+            or is there already.
+    """
+    rows, problems = store.read(run)
+    curves, more = store.read_curves(run)
+    findings, still_more = store.read_findings(run)
+    environment, last = store.read_environment(run)
+    if problems := [*problems, *more, *still_more, *last]:
+        raise store.StoreError(f"not thinned, for it would be lost: {problems[0]}")
+    run = run.resolve()
+    new = folder / run.parent.name / run.name
+    if (new / store.ROWS).exists():
+        raise store.StoreError(f"{new} is there already: remove it first")
+    thinned = {"samples_of_a_row_at_most": SAMPLES, "digits_of_a_sample": DIGITS}
+    kept = store.Store(new, environment | {"thinned": thinned})
+    kept.append([_row(row) for row in rows])
+    for curve in curves:
+        kept.append_curve(_curve(curve))
+    for finding in findings:
+        kept.append_finding(finding)
+    return new
+
+
+def _row(row: Row) -> Row:
+    samples = row.samples
+    if len(samples) > SAMPLES:
+        step = (len(samples) - 1) / (SAMPLES - 1)
+        samples = tuple(samples[round(i * step)] for i in range(SAMPLES))
+    return dataclasses.replace(row, samples=tuple(_rounded(s, DIGITS) for s in samples))
+
+
+def _curve(curve: Curve) -> Curve:
+    points = tuple(
+        Point(*(_rounded(v, CURVE_DIGITS) if isinstance(v, float) else v for v in vars(p).values()))
+        for p in curve.points
+    )
+    return dataclasses.replace(curve, points=points)
+
+
+def _rounded(value: float, digits: int) -> float:
+    return float(f"{value:.{digits}g}")
+
+
+if __name__ == "__main__":
+    try:
+        print(thin(*map(Path, sys.argv[1:])))
+    except (TypeError, store.StoreError) as error:
+        usage = "usage: python -m harness.thin RUN FOLDER"
+        sys.exit(usage if isinstance(error, TypeError) else str(error))
