@@ -112,7 +112,7 @@ def test_a_dot_stands_at_its_flops_a_byte_and_its_flop_per_second():
 def test_roofs_are_the_quickest_stretch_and_the_medians_interval():
     part = only("roofline", frame([*roofs(), kernel(flops=10**8, bytes=10**7)]))
     memory, cache, product = part.frame["roofs"].iloc[0]
-    assert memory[:3] == ("memory", pytest.approx(2e10), pytest.approx(1e10))
+    assert memory[:4] == ("memory", True, pytest.approx(2e10), pytest.approx(1e10))
     assert memory.low == pytest.approx(1e10 / 1.02)
     assert (cache.peak, product.peak) == (pytest.approx(1e11), pytest.approx(1e12))
     words = roofline.caption(part.frame)

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from collections.abc import Sequence
 
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from harness.record import ROOF
 from harness.report.amounts import compact
 from harness.report.frame import drawable, measured
 from harness.report.plots import panels, style
 from harness.report.plots.panels import Look
 from harness.report.plots.style import GRID, INK, MUTED, PAPER, WIDTH, Part
 from harness.report.plots.ticks import log_axis
+from harness.report.roofs import CACHE, Roof, roofs
 from harness.report.words import count, processor, si, si_interval, whole
-from harness.statistics import quickest
 
 SOURCE = "rows"
 TITLE = "Roofline"
@@ -36,43 +35,9 @@ MAX_NAMES = 24  # subjects with a marker of their own
 _LEFT, _RIGHT, _TOP, _HIGH, _BELOW = 48.0, 14.0, 24.0, 210.0, 48.0  # points
 _KINDS = {"workload": "workloads"}  # all else are kernels, the user's among them
 _APART = 11.0  # points between two names of roofs
-_LARGEST = 1e18  # byte/s and FLOP/s
+_CROWDED = 24.0  # points between two slanted roofs that leave no room for a name
 _BEYOND = 4.0  # times beyond the cases that a ridge is still in the figure
-_MEMORY, _CACHE = "memory", "cache"
 _OTHERS = "others"
-
-
-class Roof(NamedTuple):
-    """A copy's byte/s, or a product's FLOP/s in a dtype: its quickest stretch, and its median."""
-
-    name: str
-    peak: float
-    median: float
-    low: float
-    high: float
-
-    @property
-    def slanted(self) -> bool:
-        """Whether more FLOPs a byte help."""
-        return self.name in (_MEMORY, _CACHE)
-
-    @property
-    def words(self) -> str:
-        """e.g. "memory 45.0 GB/s"."""
-        return f"{self.name} {si(self.peak, self._unit)}"
-
-    @property
-    def median_words(self) -> str:
-        """e.g. "42.2 GB/s [41.7, 42.7]"."""
-        return si_interval(self.median, self.low, self.high, self._unit)
-
-    @property
-    def _unit(self) -> str:
-        return "B/s" if self.slanted else "FLOP/s"
-
-    def at(self, intensity: float) -> float:
-        """FLOP/s that it allows."""
-        return self.peak * intensity if self.slanted else self.peak
 
 
 def parts(table: pd.DataFrame) -> list[Part]:
@@ -85,9 +50,9 @@ def parts(table: pd.DataFrame) -> list[Part]:
     found = []
     for keys, part in style.by(rows, ["mode", "device", "device_name", "what"]):
         mode, device, name, what = keys
-        roofs = _roofs(table, device, name, mode)
-        if roofs:
-            part = part.assign(roofs=pd.Series([roofs] * len(part), part.index, dtype="object"))
+        of = roofs(table, device, name, mode)
+        if of:
+            part = part.assign(roofs=pd.Series([of] * len(part), part.index, dtype="object"))
             where = name if rows["device_name"].nunique() > 1 else processor(device)
             found.append(Part(f"{mode.capitalize()} mode", f"{what} on {where}", part))
     return found
@@ -97,19 +62,19 @@ def figure(part: pd.DataFrame) -> Figure | None:
     """FLOP/s against FLOPs a byte, both log: a dot a case and provider, the roofs as lines."""
     if part.empty:
         return None
-    rows, roofs = _with_rates(part), part["roofs"].iloc[0]
+    rows, over = _with_rates(part), part["roofs"].iloc[0]
     looks = _looks(rows)
     below = _TOP + _HIGH + _BELOW
     fig = panels.sheet(below + panels.names_height(looks))
     axes = panels.place(fig, _LEFT, _TOP, WIDTH - _LEFT - _RIGHT, _HIGH)
-    across, up = _ends(rows, roofs)
+    across, up = _ends(rows, over)
     log_axis(axes.xaxis, across, panels.decades(across, write=compact, most=7))
     log_axis(axes.yaxis, up, panels.decades(up, write=_tick, most=7))
     axes.set_xlabel("FLOPs a byte", labelpad=4)
     panels.write(axes, 8 - _LEFT, 9, "FLOP/s")
-    for roof in roofs:
-        _line(axes, roof, roofs)
-    _names_of_roofs(axes, [roof for roof in roofs if not roof.slanted], up)
+    for roof in over:
+        _line(axes, roof, over)
+    _names_of_roofs(axes, _within(over, across[1]), up)
     size = 5.0 if len(rows) < 150 else 3.6
     for _, of in rows.groupby("number"):
         look = style.of(min(int(of["number"].iloc[0]), MAX_NAMES))
@@ -145,8 +110,8 @@ def table(part: pd.DataFrame) -> pd.DataFrame:
 
 def caption(part: pd.DataFrame) -> str:
     """The roofs as numbers, the nearest to one, and what is not in the figure or the table."""
-    roofs: tuple[Roof, ...] = part["roofs"].iloc[0]
-    told = ", ".join(f"{roof.words} (median {roof.median_words})" for roof in roofs)
+    over: tuple[Roof, ...] = part["roofs"].iloc[0]
+    told = ", ".join(f"{roof.words} (median {roof.median_words})" for roof in over)
     name = part["device_name"].iloc[0]
     sentences = [f"{count(len(part), 'dot')}. Roofs of {name}: {told}."]
     known = part[part["roof_share"].notna()]
@@ -161,7 +126,7 @@ def caption(part: pd.DataFrame) -> str:
             f"Nearest to its roof: {best['subject']} {best['case']} by {best['provider']}, "
             f"{_share(best['roof_share'])}."
         )
-    missing = sorted(set(part["dtype"]) - {roof.name for roof in roofs})
+    missing = sorted(set(part["dtype"]) - {roof.name for roof in over})
     if missing:
         sentences.append(f"No product was measured in {', '.join(missing)}.")
     if part["number"].max() >= MAX_NAMES:
@@ -181,7 +146,7 @@ def absent(table: pd.DataFrame) -> str:
     without = [
         str(name)
         for device, name in zip(machines["device"], machines["device_name"], strict=True)
-        if not _roofs(table, device, name, "host")
+        if not roofs(table, device, name, "host")
     ]
     names = ", ".join(without)
     return f"No roof was measured on {names}, so its cases have no figure." if without else ""
@@ -191,23 +156,6 @@ def _cases(rows: pd.DataFrame) -> pd.DataFrame:
     """Those that were measured and whose work is known."""
     rows = measured(rows)
     return rows[drawable(rows["flops"]) & drawable(rows["bytes"])]
-
-
-def _roofs(table: pd.DataFrame, device: str, name: str, mode: str) -> tuple[Roof, ...]:
-    """Of one machine; the cache's only where the mode leaves something in it."""
-    rows = measured(table[(table["kind"] == ROOF) & (table["device"] == device)])
-    rows = rows[rows["device_name"] == name]
-    found = {}
-    for row in rows.to_dict("records"):
-        copies = row["subject"] == "copy"
-        work, called = (row["bytes"], row["case"]) if copies else (row["flops"], row["dtype"])
-        if copies and called not in ((_MEMORY,) if mode == "cold" else (_MEMORY, _CACHE)):
-            continue
-        times = (quickest(row["samples"]), row["median_s"], row["high"], row["low"])
-        roof = Roof(called, *(work / seconds for seconds in times))
-        if all(1 < value < _LARGEST for value in roof[1:]):
-            found[called] = roof
-    return tuple(sorted(found.values(), key=lambda roof: (not roof.slanted, roof.peak)))
 
 
 def _with_rates(part: pd.DataFrame) -> pd.DataFrame:
@@ -227,48 +175,57 @@ def _looks(rows: pd.DataFrame) -> list[Look]:
     return looks if len(looks) == len(named) else [*looks, Look(_OTHERS, MAX_NAMES)]
 
 
-def _ends(rows: pd.DataFrame, roofs: tuple[Roof, ...]) -> tuple[list[float], list[float]]:
+def _ends(rows: pd.DataFrame, over: Sequence[Roof]) -> tuple[list[float], list[float]]:
     """Of both axes: the cases, the ridges that are not far from them, and the roofs above them."""
     x = [float(f(rows["intensity"])) for f in (min, max)]
-    flat = [roof.peak for roof in roofs if not roof.slanted]
-    ridges = [top / roof.peak for roof in roofs if roof.slanted for top in flat]
+    flat = [roof.peak for roof in over if not roof.slanted]
+    ridges = [top / roof.peak for roof in over if roof.slanted for top in flat]
     near = [ridge for ridge in ridges if x[0] / _BEYOND < ridge < x[1] * _BEYOND]
     x = [min(x[0], *near) / 1.6, max(x[1], *near) * 1.6] if near else [x[0] / 1.6, x[1] * 1.6]
-    y = [*rows["rate"], *flat, *(roof.at(x[0]) for roof in roofs if roof.slanted and not flat)]
+    tops = [min(roof.at(x[1]), max(flat, default=math.inf)) for roof in over if roof.slanted]
+    y = [*rows["rate"], *(roof.peak for roof in _within(over, x[1])), *tops]
     return x, [min(y) / 2, max(y) * 2.5]
 
 
-def _line(axes: Axes, roof: Roof, roofs: tuple[Roof, ...]) -> None:
+def _within(over: Sequence[Roof], right: float) -> list[Roof]:
+    """The products whose roof begins, at the steepest copy's, before so many FLOPs a byte."""
+    steepest = max((roof.peak for roof in over if roof.slanted), default=math.inf)
+    return [roof for roof in over if not roof.slanted and roof.peak / steepest < right]
+
+
+def _line(axes: Axes, roof: Roof, over: Sequence[Roof]) -> None:
     """One roof as far as it is the roof, with the name of a slanted one along it."""
     (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
-    flat = max((r.peak for r in roofs if not r.slanted), default=math.inf)
-    steepest = max((r.peak for r in roofs if r.slanted), default=0.0)
+    flat = max((r.peak for r in over if not r.slanted), default=math.inf)
+    steepest = max((r.peak for r in over if r.slanted), default=math.inf)
     if roof.slanted:
         start, end = max(left, bottom / roof.peak), min(right, flat / roof.peak, top / roof.peak)
     else:
-        start, end = max(left, roof.peak / steepest if steepest else left), right
+        start, end = max(left, roof.peak / steepest), right
     if start >= end:
         return
     at = [start, end]
-    dash = style.DASHES[1] if roof.name == _CACHE else "-"
+    dash = style.DASHES[1] if roof.name == CACHE else "-"
     axes.plot(at, [roof.at(x) for x in at], color=INK, linewidth=1.2, linestyle=dash)
     low, high = ([roof.at(x) * end / roof.peak for x in at] for end in (roof.low, roof.high))
     axes.fill_between(at, low, high, color=GRID, alpha=0.8, linewidth=0)
     if roof.slanted:
-        _along(axes, roof, start, end)
+        _along(axes, roof, start, end, steepest)
 
 
-def _along(axes: Axes, roof: Roof, start: float, end: float) -> None:
-    """A slanted roof's name above it, if it is long enough."""
+def _along(axes: Axes, roof: Roof, start: float, end: float, steepest: float) -> None:
+    """A slanted roof's name above it, below it where the steepest is near; if it is long enough."""
     (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
     wide = (WIDTH - _LEFT - _RIGHT) / math.log(right / left)  # points
     high = _HIGH / math.log(top / bottom)
     long = math.log(end / start) * math.hypot(wide, high)
     if long < 5.4 * len(roof.words):
         return
+    below = 0 < high * math.log(steepest / roof.peak) < _CROWDED
+    offset, side = ((12, 0), "top") if below else ((6, 9), "baseline")
     axes.annotate(
-        *(roof.words, (start, roof.at(start))), (6, 9), textcoords="offset points", fontsize=9,
-        rotation=math.degrees(math.atan2(high, wide)), rotation_mode="anchor", color=MUTED,
+        *(roof.words, (start, roof.at(start)), offset), textcoords="offset points", fontsize=9,
+        va=side, rotation=math.degrees(math.atan2(high, wide)), rotation_mode="anchor", color=MUTED,
     )  # fmt: skip
 
 
