@@ -28,7 +28,8 @@ def history(runs: Iterable[pd.DataFrame]) -> pd.DataFrame:
             number: the run's place in time, from 1;
             value, value_low, value_high: the speedup over the first run that has the row, 1 for
                 that run itself; above 1 is faster. The interval is made of both medians' (Zou &
-                Donner 2008, doi 10.1002/sim.3095) and does not know what changed between the runs.
+                Donner 2008, doi 10.1002/sim.3095), NaN where one is not known, and does not know
+                what changed between the runs.
         Roofs are among them: they tell how the machine itself changed.
     """
     tables = [_one(table) for table in runs] or [_one(frame([]))]
@@ -44,11 +45,13 @@ def history(runs: Iterable[pd.DataFrame]) -> pd.DataFrame:
     later = table["id"].duplicated()  # the first run itself is 1 for certain
     return table.assign(
         value=value,
-        value_low=value / np.exp(np.hypot(first_below, above) * later),
-        value_high=value * np.exp(np.hypot(first_above, below) * later),
+        value_low=value / np.exp(np.where(later, np.hypot(first_below, above), 0.0)),
+        value_high=value * np.exp(np.where(later, np.hypot(first_above, below), 0.0)),
     )
 
 
 def _one(run: pd.DataFrame) -> pd.DataFrame:
     table = measured(run)
+    known = (table["low"] == table["median_low_s"]) & (table["high"] == table["median_high_s"])
+    table[["low", "high"]] = table[["low", "high"]].where(known)
     return table.loc[~table["kind"].isin(_APART), _KEPT]

@@ -72,7 +72,8 @@ def tally(merged: Merged, claimed: Sequence[tuple[str, claims.Claim]]) -> str:
     ]
     many = count(len(studies.NAMES), "claim") if claimed else ""
     if len(told) == 1:
-        return f"{many} put to the test in this run: {told[0][1]}"
+        run = "this run" if len(merged.runs) == 1 else "these runs"
+        return f"{many} put to the test in {run}: {told[0][1]}"
     counts = "; ".join(f"{name}: {verdicts}" for name, verdicts in told)
     return f"{many} put to the test on each machine by itself. {counts}"
 

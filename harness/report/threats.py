@@ -119,7 +119,7 @@ def cores_shared(grounds: Grounds) -> str:
     if waited.empty or not (len(taken) or waited.max() > NOTICED):
         return ""
     reasons = taken["throttle_reasons"].dropna().mode()
-    why = f", most often because {reasons.iloc[0]}" if len(reasons) else ""
+    why = f", most often so: {reasons.iloc[0]}" if len(reasons) else ""
     return (
         f"Others had the CPU's cores: threads waited for one {waited.max():.1%} of the time at "
         f"worst, {waited.median():.1%} in the middle of {count(len(waited), 'row')}. "
@@ -178,8 +178,8 @@ def not_trusted(grounds: Grounds) -> str:
         return ""
     why = rows.loc[low, "trust_reasons"].str.split(";").str[0].mode()
     return (
-        f"{int(low.sum())} of {count(len(rows), 'timed row')} have low trust or none, most often "
-        f"like this: {why.iloc[0]}."
+        f"Low trust, or none: {int(low.sum())} of {count(len(rows), 'timed row')}, most often like "
+        f"this: {why.iloc[0]}."
     )
 
 
@@ -214,11 +214,11 @@ def small_data(grounds: Grounds) -> str:
     sizes = {name: TRAINED_ON[name] for name in TRAINED_ON if name in names}
     if not sizes:
         return ""
-    least, most = (f(sizes, key=lambda name: sizes[name]) for f in (min, max))
+    ends = dict.fromkeys(f(sizes, key=lambda name: sizes[name]) for f in (min, max))
+    told = " to ".join(f"{whole(sizes[name])} in {name}" for name in ends)
     return (
-        f"The data are small: {whole(sizes[least])} training samples ({least}) to "
-        f"{whole(sizes[most])} ({most}). What helps there, of optimizers above all, may not on "
-        "larger sets."
+        f"The data are small, of training samples {told}: what helps there, of optimizers above "
+        "all, may not on larger sets."
     )
 
 
@@ -233,8 +233,8 @@ def few_seeds(grounds: Grounds) -> str:
     if not few:
         return ""
     return (
-        f"{len(few)} of {count(len(seeds), 'setting')} were trained from fewer than {FEW_SEEDS} "
-        f"seeds, {min(few)} at the fewest: too few for an interval of what the target took."
+        f"Trained from fewer than {FEW_SEEDS} seeds, too few for an interval of what the target "
+        f"took: {len(few)} of {count(len(seeds), 'setting')}, from {min(few)} at the fewest."
     )
 
 

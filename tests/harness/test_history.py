@@ -1,5 +1,7 @@
 """Many runs of one machine as one table, and as a figure."""
 
+import math
+
 import pytest
 
 from harness.report.frame import frame
@@ -48,6 +50,19 @@ def test_what_was_not_measured_and_what_is_no_result_is_left_out():
     assert history([]).empty
 
 
+def test_an_interval_that_is_not_known_is_not_made_up():
+    unknown = {"median_low_s": None, "median_high_s": None}
+    runs = [frame(run(1, 2e-3), "one"), frame(run(2, 1e-3, **unknown), "two")]
+    table = history(runs)
+    assert table["value"].tolist() == pytest.approx([1, 2])
+    assert table["value_low"].tolist()[0] == 1 and math.isnan(table["value_low"].tolist()[1])
+    (part,) = plot.parts(table)
+    with style.applied():
+        assert plot.figure(part.frame) is not None
+    assert "2.00 [interval not known] in run 2" in plot.caption(part.frame)
+    assert plot.table(part.frame)["speedup over the first run"].tolist()[1].endswith("not known]")
+
+
 def test_the_figure_has_what_more_than_one_run_has():
     (part,) = plot.parts(history(RUNS))
     assert set(part.frame["case"]) == {"a", "b"}
@@ -57,7 +72,8 @@ def test_the_figure_has_what_more_than_one_run_has():
     shown = plot.table(part.frame)
     assert list(shown["run"]) == ["first", "second", "second", "third", "third"]
     assert plot.caption(part.frame) == (
-        "3 runs. a, torch: 2.00 [1.94, 2.06] in run 3. b, torch: 0.667 [0.648, 0.686] in run 3."
+        "3 runs. a, torch: 2.00 [1.94, 2.06] in run 3, trust low. "
+        "b, torch: 0.667 [0.648, 0.686] in run 3, trust low."
     )
     assert plot.absent(history(RUNS)) == ""
     assert plot.absent(history(RUNS[:1])) == "No case was measured in more than one of these runs."

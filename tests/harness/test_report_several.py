@@ -73,6 +73,15 @@ def test_no_figure_has_times_of_two_machines_but_those_called_so(page):
             assert not any("machines" in caption for caption in captions)
 
 
+def test_of_two_machines_only_what_compares_them_is_drawn(page):
+    headings = re.findall(rf"<h3>{BESIDE}: (.*?)</h3>", section(page, "speedup"))
+    assert headings == ["GPU over CPU, warm mode"]
+    for name in ("latency", "time_to_target"):
+        _, _, group = section(page, name).partition(f"<h3>{BESIDE}: ")
+        tables = re.findall(r"<tbody>.*?</tbody>", group, re.DOTALL)
+        assert tables and all(">cpu<" in table and ">cuda<" in table for table in tables)
+
+
 def test_the_gpu_of_one_beside_the_cpu_of_the_other_is_told_so_everywhere(page):
     told = [line for line in section(page, "summary").split("<tr>") if ">two machines<" in line]
     assert told and all(f"({APART})" in line for line in told)

@@ -83,7 +83,7 @@ def test_cores_that_others_had():
     words = [w for w in found([sound(device="cuda"), sound(), taken]) if "had the CPU's" in w]
     assert words == [
         "Others had the CPU's cores: threads waited for one 25.0% of the time at worst, 12.5% in "
-        "the middle of 2 rows. 1 row without a verdict for that, most often because the hypervisor "
+        "the middle of 2 rows. 1 row without a verdict for that, most often so: the hypervisor "
         "took them."
     ]
 
@@ -118,7 +118,7 @@ def test_a_noise_floor_that_is_wide_or_assumed():
 def test_rows_of_low_trust_or_cut_short_or_short():
     rows = [sound(device="cuda"), sound()]
     assert told([*rows, sound(correctness_error=None)]) == (
-        "1 of 3 timed rows have low trust or none, most often like this: its correctness was not "
+        "Low trust, or none: 1 of 3 timed rows, most often like this: its correctness was not "
         "checked."
     )
     assert told([*rows, sound(stop_reason="maximum time")]).startswith("In 1 of 3 timed rows samp")
@@ -128,12 +128,12 @@ def test_rows_of_low_trust_or_cut_short_or_short():
 def test_data_seeds_and_rates_of_trials():
     alone = [curve("cnn", seed=seed) for seed in range(5)]
     words = found(curves=alone)
-    assert words[1].startswith("The data are small: 1,437 training samples (cnn) to 1,437 (cnn).")
+    assert words[1].startswith("The data are small, of training samples 1,437 in cnn: what")
     assert words[2].startswith("In 1 of 1 setting the learning rate was not tuned in this run")
     assert len(words) == 3
     tuned = setting("made_up", "sgd", 32, seeds=3)
     assert told(curves=tuned).startswith(
-        "1 of 1 setting were trained from fewer than 5 seeds, 3 at the fewest"
+        "Trained from fewer than 5 seeds, too few for an interval of what the target took: 1 of 1 "
     )
     shared = [replace(c, shared_device=True) for c in setting("made_up", "sgd", 32, seeds=5)]
     assert told(curves=shared).startswith(f"{len(shared)} of {len(shared)} trials shared their")

@@ -11,6 +11,7 @@ from harness.report.plots import style
 from harness.report.plots.style import INK, Part
 from harness.report.plots.ticks import limits, log_axis, ratio_ticks
 from harness.report.words import count, processor, ratio, si_interval, whole
+from harness.trust import LOW, NONE
 
 SOURCE = "history"
 TITLE = "History"
@@ -45,7 +46,8 @@ def figure(part: pd.DataFrame) -> Figure | None:
     numbers = sorted(drawn["number"].unique())
     axes.set_xlim(numbers[0] - 0.3, numbers[-1] + 0.3)
     axes.set_xticks(numbers[:: -(-len(numbers) // MOST_TICKS)])
-    up = limits([*drawn["value_low"], *drawn["value_high"], 1.0], least=0.1)
+    ends = [*drawn["value"], *drawn["value_low"].dropna(), *drawn["value_high"].dropna()]
+    up = limits([*ends, 1.0], least=0.1)
     log_axis(axes.yaxis, up, ratio_ticks(up))
     style.axis_titles(axes, "run, in the order of time", "speedup over the first run")
     axes.axhline(1.0, color=INK, linewidth=1.0)
@@ -85,8 +87,9 @@ def caption(part: pd.DataFrame) -> str:
     for _, rows in series[:MOST_TOLD]:
         last = rows.iloc[-1]
         ends = ratio(*last[["value", "value_low", "value_high"]])
-        number = whole(last["number"])
-        sentences.append(f"{last['case']}, {last['provider']}: {ends} in run {number}.")
+        where = f"run {whole(last['number'])}"
+        where += f", trust {last['trust']}" if last["trust"] in (LOW, NONE) else ""
+        sentences.append(f"{last['case']}, {last['provider']}: {ends} in {where}.")
     more = style.left_out_words(max(0, len(series) - style.MAX_SERIES))
     return " ".join(
         [*sentences, *(words.replace("table of all rows", "numbers") for words in more)]
