@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 # modules, not names from them: what studies use of the report may be what imports this file
 from harness import studies
+from harness.report import plots
 from harness.report.words import plain, whole
 from harness.studies import spec
 
@@ -15,6 +16,7 @@ UNTRAINED = "training"  # the section that stands for all plots of curves where 
 EVERYWHERE = "each machine"
 BESIDE = "gpu"  # the study that sets a GPU beside a CPU, of whichever machines
 
+_OF_CURVES = ("trials", "points")  # the tables of what was trained
 _NONE = "–"
 _MANY = {"depends": "depend"}  # "3 depend", and "1 depends"
 
@@ -48,7 +50,8 @@ class Claim(NamedTuple):
         """The id of the report's section that shows it, of those that are there; "" if none is."""
         if self.figure in there:
             return self.figure
-        return UNTRAINED if self.figure and UNTRAINED in there else ""
+        of_curves = self.figure in plots.NAMES and plots.load(self.figure).SOURCE in _OF_CURVES
+        return UNTRAINED if of_curves and UNTRAINED in there else ""
 
 
 def claims(evidence: spec.Evidence) -> list[Claim]:

@@ -113,6 +113,8 @@ def test_a_link_leads_only_to_what_is_there(tmp_path, plant):
     assert '<a href="#training">Claim a.</a>' in without.html
     with_curves = page(tmp_path, [row()], curves=[curve()])
     assert '<a href="#batch_size">Claim a.</a>' in with_curves.html
+    plant("products", a=Verdict(SUPPORTED, ""))  # of findings, which training would not give
+    assert ">Claim a.</th>" in page(tmp_path, [row()]).html
     plant("nothing", a=Verdict(SUPPORTED, ""))
     assert ">Claim a.</th>" in page(tmp_path, [row()], curves=[curve()]).html
 
