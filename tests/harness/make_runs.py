@@ -10,7 +10,7 @@ from harness.curve import Curve
 from harness.probes.spec import Finding
 from harness.record import Row
 from harness.report.runs import Run
-from tests.harness.make_curves import findings, setting
+from tests.harness.make_curves import curve, findings
 from tests.harness.make_rows import SYNTHETIC, cpu_and_gpu, cpu_only
 
 GPU = f"{SYNTHETIC} GPU"
@@ -54,15 +54,16 @@ def faster(rows: Sequence[Row], share: float = 0.9) -> list[Row]:
 
 
 def few(rows: Sequence[Row]) -> list[Row]:
-    """Of one workload, one kernel and the roofs: enough for one figure or two of each plot."""
-    chosen = ("cnn", "matmul", "copy", "product")
-    return [row for row in rows if row.extra_info["subject"] in chosen]
+    """Of one workload's training, one kernel and the roofs: enough for a figure of each plot."""
+    infos = [(row, row.extra_info) for row in rows]
+    chosen = {("cnn", "train"), *((name, "forward") for name in ("matmul", "copy", "product"))}
+    return [row for row, info in infos if (info["subject"], info["direction"]) in chosen]
 
 
 def several() -> list[Run]:
     """A machine without a GPU, twice, and one with it; curves and findings of both."""
     cpu, cuda = (
-        [c for batch in (8, 64) for c in setting("mlp", "sgd", batch, device, seeds=2)]
+        [curve(batch=batch, seed=seed, device=device) for batch in (8, 64) for seed in (0, 1)]
         for device in ("cpu", "cuda")
     )
     return [

@@ -206,7 +206,13 @@ def two_machines(tmp_path_factory) -> str:
     return report.write_all(runs, path).read_text("utf-8")
 
 
-@pytest.mark.parametrize(("scheme", "paper"), [(1, "rgb(255, 255, 255)"), (0, "rgb(20, 24, 28)")])
+@pytest.mark.parametrize(
+    ("scheme", "paper"),
+    [
+        (1, "rgb(255, 255, 255)"),
+        pytest.param(0, "rgb(20, 24, 28)", marks=pytest.mark.slow),
+    ],
+)
 def test_a_report_of_two_machines_fits_on_light_and_dark_pages(browse, two_machines, scheme, paper):
     pages = probed(browse, two_machines, f"--blink-settings=preferredColorScheme={scheme}")
     assert [*pages] == ["390", "1280"]

@@ -161,6 +161,7 @@ def test_trials_and_findings_are_measured_by_their_own_tests():
     )
 
 
+@pytest.mark.slow
 def test_pytest_selects_the_rows_of_a_figure_and_few_more():
     case = "host-matmul-M512-N512-K512-float32-forward"
     tests = [f"{KERNELS}[cpu-{case}-{provider}]" for provider in ("torch", "triton")]
