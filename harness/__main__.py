@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
+from harness import names
 from harness.compile import ARCHITECTURES
 
 RESULTS = Path("results")
@@ -131,6 +132,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     commands.add_parser("tune", help="time launch configurations on this GPU and keep the best")
     commands.add_parser("doctor", help="what this machine can and cannot measure, and why")
     chosen = parser.parse_args(arguments)
+    if why := names.hidden():
+        return _refuse(why)
     if chosen.command == "doctor":
         return _doctor()
     if chosen.command == "train":
@@ -204,7 +207,7 @@ def _check(file: Path) -> int:
 
 
 def _sweep(chosen: argparse.Namespace) -> int:
-    from harness import cluster, launch, ranks, store, sweep
+    from harness import cluster, launch, store, sweep
 
     options = sweep.Options(
         tuple(chosen.patterns), chosen.preset, chosen.device, chosen.results, chosen.resume
@@ -218,7 +221,7 @@ def _sweep(chosen: argparse.Namespace) -> int:
             cpus = chosen.cpus_per_trial or 1
             with cluster.connect(chosen.cluster or None, chosen.device, cpus) as found:
                 return sweep.run(options, cluster=found)
-        return ranks.run_sweep(options) if launch.launched() else sweep.run(options)
+        return sweep.over_ranks(options) if launch.launched() else sweep.run(options)
     except (sweep.CannotSweep, cluster.NoCluster, launch.CannotSpread, store.StoreError) as error:
         return _refuse(str(error))
 

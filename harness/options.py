@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from kernels.spec import DEVICES, PRESETS
+from harness.case import PRESETS
+from harness.timing import DEVICES
 
 
 def add(group: Any) -> None:
@@ -23,7 +24,7 @@ def add(group: Any) -> None:
     )
     group.addoption(
         "--preset",
-        choices=PRESETS,
+        choices=tuple(PRESETS),
         default="quick",
         help="quick: minutes; full: every case, energy too; default: %(default)s",
     )

@@ -11,7 +11,7 @@ parameters that this plugin adds. Loaded with `pytest_plugins = ["harness.plugin
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from pathlib import Path
 from types import ModuleType
@@ -19,8 +19,7 @@ from typing import Any
 
 import pytest
 
-import kernels
-from harness import benchmarks, closing, options, order, own, record
+from harness import closing, names, options, order, record
 from harness.comparison import Checker
 from harness.convergence import Setting
 from harness.progress import LiveProgress
@@ -36,7 +35,8 @@ MODES_OF = {"cpu": ("host", "cold"), "cuda": MODES}
 _SESSION = pytest.StashKey[Session]()
 _MEMBER = pytest.StashKey[Member]()
 _COUNTS = pytest.StashKey[dict[str, int]]()
-_OWN = pytest.StashKey[dict[Path, own.Declared]]()
+_OWN = pytest.StashKey[dict[Path, Any]]()
+_DIGESTS = pytest.StashKey[Mapping[str, str]]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -47,16 +47,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
     """Our clock for pytest-benchmark, before it reads its options."""
-    ours = Path(__file__).parents[1] / "kernels"
-    if ours not in map(Path, kernels.__path__):
-        raise pytest.UsageError(
-            f"another package named kernels hides flopwise's own: rename it, or put {ours.parent} "
-            "first on PYTHONPATH"
-        )
+    if why := names.hidden():
+        raise pytest.UsageError(why)
+    from harness import own  # which imports kernels: not before it is known whose they are
+
     try:
         given = config.stash[_OWN] = own.load_all(config.getoption("own"))
     except own.BadFile as error:
         raise pytest.UsageError(str(error)) from None
+    config.stash[_DIGESTS] = {subjects[0].name: own.digest(p) for p, subjects in given.items()}
     if given:
         config.args = [*map(str, given)]
     config.option.benchmark_timer = TIMER
@@ -77,6 +76,8 @@ def pytest_pycollect_makemodule(module_path: Path, parent: Any) -> pytest.Module
     declared = parent.config.stash[_OWN].get(module_path)
     if declared is None:
         return None
+    from harness import benchmarks  # which imports kernels too
+
     # an id that is the same wherever pytest is started, and that no test of the user's has
     module: pytest.Module = pytest.Module.from_parent(
         parent, path=module_path, nodeid=f"own:{module_path.name}"
@@ -123,7 +124,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         budget_s=config.getoption("budget"),
         results=config.getoption("results"),
         resume=config.getoption("resume"),
-        own={given[0].name: own.digest(path) for path, given in config.stash[_OWN].items()},
+        own=config.stash[_DIGESTS],
     )
     try:
         config.stash[_SESSION] = Session(wanted, [i.stash[_MEMBER] for i in benchmarks])

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import harness.report  # noqa: F401  # pytester forgets what is first imported inside it
+import kernels
 from harness import own, store
 from harness.__main__ import main
 from harness.own import BadFile
@@ -166,6 +167,17 @@ def test_the_commands_refuse_in_one_line(write, capsys, command):
     assert main([command, str(write(""))]) == 2
     said = capsys.readouterr().err
     assert NEITHER in said and said.count("\n") == 1
+
+
+@pytest.mark.parametrize("path", [["elsewhere/kernels"], None])
+def test_another_package_called_kernels_is_noticed_by_the_commands(monkeypatch, capsys, path):
+    if path:
+        monkeypatch.setattr(kernels, "__path__", path)
+    else:  # a single file has none
+        monkeypatch.delattr(kernels, "__path__")
+    assert main(["check", "mine.py"]) == 2
+    said = capsys.readouterr().err
+    assert "another package named kernels hides flopwise's own" in said and said.count("\n") == 1
 
 
 def test_an_own_workload_is_trained_and_an_operation_is_not(write, capsys):
