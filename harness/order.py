@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from harness import budget
 from harness.session import Member
 from harness.timing import MODES
 
@@ -38,12 +39,19 @@ def member(item: Any, preset: str) -> Member:
         mode=mode,
         params=params,
         wanted=wanted,
+        fixture=next(f for f in budget.SHARES if f in item.fixturenames),
     )
 
 
-def ranks(members: Sequence[Member]) -> dict[str, tuple[int, ...]]:
+def ranks(members: Sequence[Member], shared: bool) -> dict[str, tuple[int, ...]]:
     """When a group's turn is: what the preset leaves out last; else mode by mode, and of each
-    test function one case after the other, in the order in which they are declared."""
+    test function one case after the other, in the order in which they are declared.
+
+    Args:
+        members: the rows to be.
+        shared: a budget is shared: one fixture after the other, in the order of its shares.
+    """
+    fixtures = list(budget.SHARES)
     turns: dict[str, tuple[int, ...]] = {}
     counts: dict[tuple[str, str, str], int] = {}
     wanted: dict[str, bool] = {}
@@ -54,5 +62,7 @@ def ranks(members: Sequence[Member]) -> dict[str, tuple[int, ...]]:
             series = (row.group.partition("[")[0], row.device, row.mode)
             counts[series] = counts.get(series, 0) + 1
             mode = MODES.index(row.mode)
-            turns[row.group] = (not wanted[row.group], mode, counts[series], len(turns))
+            fixture = fixtures.index(row.fixture) if shared else 0
+            turn = (fixture, mode, counts[series], len(turns))
+            turns[row.group] = (not wanted[row.group], *turn)
     return turns

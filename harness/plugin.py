@@ -113,7 +113,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in benchmarks:
         item.stash[_MEMBER] = order.member(item, preset)
     members = [item.stash[_MEMBER] for item in benchmarks]
-    turns = order.ranks(members)
+    turns = order.ranks(members, config.getoption("budget") is not None)
     benchmarks.sort(key=lambda item: turns[item.stash[_MEMBER].group])
     items[:] = [item for item in items if item not in set(benchmarks)] + benchmarks
     if config.option.collectonly:

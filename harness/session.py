@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from harness import case, environment, noise, probes, record, selfcheck, trials
+from harness import budget, case, environment, noise, probes, record, selfcheck, trials
 from harness.comparison import Comparison
 from harness.convergence import Setting
 from harness.folder import Folder
@@ -41,6 +41,7 @@ class Member:
     Attributes:
         id: unique in the run; group: the same for all providers that are measured together.
         wanted: whether the preset has it.
+        fixture: of harness.budget's, whose share of the time it has.
     """
 
     id: str
@@ -51,6 +52,7 @@ class Member:
     mode: str
     params: Mapping[str, str | int]
     wanted: bool
+    fixture: str = budget.COMPARE
 
 
 class Session:
@@ -75,6 +77,7 @@ class Session:
     ):
         self.options, self._engine, self._elsewhere = options, engine, elsewhere
         self.start = time.perf_counter()
+        self._ends = budget.ends(options.budget_s, {member.fixture for member in members})
         self.folder = Folder(options.results, options.resume, options.own)
         self.run, self.rows = self.folder.run, self.folder.rows
         self.problems = self.folder.problems
@@ -113,9 +116,9 @@ class Session:
         why, outcome, refused = self._why_not(member, here), None, None
         if not why:
             try:
-                outcome = self._runner().run(setting, member.device)
+                outcome = self._runner(member).run(setting, member.device)
             except trials.OutOfBudget:
-                why = f"budget: the {self.options.budget_s:g} s were spent before its trials were"
+                why = f"budget: {self._share(member)} were spent before its trials were"
             except trials.Refused as error:
                 why = str(error)
                 refused = f"{setting.name} {member.device} not measured: {why}"
@@ -149,14 +152,13 @@ class Session:
             self.progress.end(f"probe {name} {member.device}: {count} findings", False)
         return ""
 
-    def _runner(self) -> trials.Runner:
-        budget = self.options.budget_s
+    def _runner(self, member: Member) -> trials.Runner:
         return trials.Runner(
             self.options.preset,
             self.folder.curves,
             self.folder.keep,
             self.progress.begin if self.progress else lambda words: None,
-            self.start + budget if budget is not None else math.inf,
+            self.start + self._ends[member.fixture],
             self._engine,
         )
 
@@ -248,22 +250,25 @@ class Session:
             return f"preset: {self.options.preset} leaves it out, --preset full has it"
         if not here:
             return f"no CUDA device: {self.gpu_reason}"
-        if self.options.budget_s is not None:
-            spent = time.perf_counter() - self.start
-            if spent >= self.options.budget_s:
-                return f"budget: the {self.options.budget_s:g} s were spent before its turn"
+        if time.perf_counter() - self.start >= self._ends[member.fixture]:
+            return f"budget: {self._share(member)} were spent before its turn"
         return ""
+
+    def _share(self, member: Member) -> str:
+        """The seconds by which the member should have been started, in words."""
+        end, whole = self._ends[member.fixture], self.options.budget_s
+        of = "" if end == whole else f" of {whole:g} s, shared with what comes after it,"
+        return f"the {end:g} s{of}"
 
     def _setting(self, device: str, mode: str) -> case.Setting:
         if device not in self._roofs:
             self._roofs[device] = Roofs(device, functools.partial(self._roof, device))
-        budget = self.options.budget_s
         return case.Setting(
             device=device,
             device_name=self._names[device],
             mode=mode,
             preset=self.options.preset,
-            deadline=self.start + budget if budget is not None else math.inf,
+            deadline=self.start + self._ends.get(budget.COMPARE, math.inf),
             roofs=self._roofs[device],
         )
 

@@ -10,9 +10,10 @@ from __future__ import annotations
 import dataclasses
 import sys
 from pathlib import Path
+from typing import Any
 
 from harness import store
-from harness.curve import Curve, Point
+from harness.curve import Curve
 from harness.record import Row
 
 SAMPLES = 120  # of a row, evenly spread over all of them
@@ -63,11 +64,12 @@ def _row(row: Row) -> Row:
 
 
 def _curve(curve: Curve) -> Curve:
-    points = tuple(
-        Point(*(_rounded(v, CURVE_DIGITS) if isinstance(v, float) else v for v in vars(p).values()))
-        for p in curve.points
-    )
-    return dataclasses.replace(curve, points=points)
+    points = []
+    for point in curve.points:
+        floats = {k: v for k, v in vars(point).items() if isinstance(v, float)}
+        rounded: dict[str, Any] = {k: _rounded(v, CURVE_DIGITS) for k, v in floats.items()}
+        points.append(dataclasses.replace(point, **rounded))
+    return dataclasses.replace(curve, points=tuple(points))
 
 
 def _rounded(value: float, digits: int) -> float:
