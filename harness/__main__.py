@@ -207,7 +207,7 @@ def _check(file: Path) -> int:
 
 
 def _sweep(chosen: argparse.Namespace) -> int:
-    from harness import cluster, launch, ranks, store, sweep
+    from harness import cluster, launch, store, sweep
 
     options = sweep.Options(
         tuple(chosen.patterns), chosen.preset, chosen.device, chosen.results, chosen.resume
@@ -221,7 +221,7 @@ def _sweep(chosen: argparse.Namespace) -> int:
             cpus = chosen.cpus_per_trial or 1
             with cluster.connect(chosen.cluster or None, chosen.device, cpus) as found:
                 return sweep.run(options, cluster=found)
-        return ranks.run_sweep(options) if launch.launched() else sweep.run(options)
+        return sweep.over_ranks(options) if launch.launched() else sweep.run(options)
     except (sweep.CannotSweep, cluster.NoCluster, launch.CannotSpread, store.StoreError) as error:
         return _refuse(str(error))
 

@@ -34,7 +34,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, distributed, nn
 
-from harness import checkpoint, launch, store, sweep, training, trials
+from harness import checkpoint, launch, training, trials
 from harness.checkpoint import Checkpoint
 from harness.curve import Curve, Trial
 from harness.traffic import Traffic
@@ -43,6 +43,7 @@ from workloads import load, optimizers
 from workloads.spec import Batch, Workload
 
 GRACE_S = 10.0  # until all ranks that go wrong alike have done so
+_GONE = 2**40  # more than any number of ranks
 
 T = TypeVar("T")
 
@@ -150,15 +151,24 @@ class Ranks:
             self._group = None
         if not isinstance(error, Exception):
             return
-        failed, end = f"failed/{self._count}", time.perf_counter() + GRACE_S
-        together = self._store.add(failed, 1) == self.size
-        while not together and time.perf_counter() < end:
-            time.sleep(0.05)
-            together = self._store.add(failed, 0) == self.size
-        if not together:
+        if not self._all_failed():
             print(f"rank {self.rank} of {self.size}: {error}", file=sys.stderr, flush=True)
             # not by sys.exit, which would wait for what this rank has sent and nobody will answer
             os._exit(1)
+
+    def _all_failed(self) -> bool:
+        """Whether all ranks say within the time of grace that something went wrong."""
+        count, end = f"failed/{self._count}", time.perf_counter() + GRACE_S
+        failed = self._store.add(count, 1)
+        while failed != self.size and time.perf_counter() < end:
+            time.sleep(0.02)
+            failed = self._store.add(count, 0)
+        if failed != self.size:
+            # who comes later, because this rank has gone, must not count it
+            failed = self._store.add(count, -_GONE) + _GONE
+            if failed == self.size:  # they came at the last moment, and think that it stays
+                self._store.add(count, _GONE)
+        return failed == self.size
 
     def spread(self, model: nn.Module, loss: optimizers.Loss) -> optimizers.Loss:
         """The mean over all ranks in gradients: DistributedDataParallel around model and loss, as a
@@ -275,27 +285,3 @@ class _Mean(torch.autograd.Function):
         # all ranks' losses depend on each rank's value; DistributedDataParallel divides by the
         # number of ranks once more, as it should
         return ctx.ranks.mean(gradients[0]), None
-
-
-def run_sweep(options: sweep.Options) -> int:
-    """`python -m harness sweep` on one of torchrun's ranks.
-
-    Returns:
-        0 when all is done, target reached or not: the agent takes all else for a death.
-
-    Raises:
-        CannotSpread, CannotSweep, StoreError: as Ranks and sweep.run do.
-    """
-    ranks = Ranks(options.device)
-    if ranks.rank:
-        ranks.serve()
-    else:
-        resume = launch.interrupted(options.results) or options.resume
-        try:
-            sweep.run(dataclasses.replace(options, resume=resume), ranks.engine, ranks.started)
-        except (sweep.CannotSweep, store.StoreError):
-            ranks.dismiss()
-            raise
-        ranks.dismiss()
-    ranks.leave()
-    return 0

@@ -6,18 +6,19 @@ same ids, so that either goes on with the other's run.
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from harness import convergence, environment, record, session, trials
+from harness import convergence, environment, launch, ranks, record, session, trials
 from harness.cluster import Cluster
 from harness.convergence import Setting
 from harness.progress import LiveProgress
 from harness.session import Member, Session
-from harness.store import REPORT
+from harness.store import REPORT, StoreError
 
 _TEST = "test_convergence"
 _FILE = f"tests/benchmarks/{_TEST}.py"
@@ -97,6 +98,30 @@ def run(
         print(f"interrupted; go on with --resume {sweep.run}")
     print(f"{REPORT}: python -m harness report {sweep.run}")
     return 0 if rows and all(row.status == record.OK for row in rows) else 1
+
+
+def over_ranks(options: Options) -> int:
+    """The same on one of torchrun's ranks: each trial on all of them, rank 0 writes.
+
+    Returns:
+        0 when all is done, target reached or not: the agent takes all else for a death.
+
+    Raises:
+        CannotSpread, CannotSweep, StoreError: as Ranks and `run` do.
+    """
+    team = ranks.Ranks(options.device)
+    if team.rank:
+        team.serve()
+    else:
+        resume = launch.interrupted(options.results) or options.resume
+        try:
+            run(dataclasses.replace(options, resume=resume), team.engine, team.started)
+        except (CannotSweep, StoreError):
+            team.dismiss()
+            raise
+        team.dismiss()
+    team.leave()
+    return 0
 
 
 def chosen(patterns: Sequence[str], preset: str) -> list[Setting]:

@@ -157,7 +157,7 @@ class _Running:
         model = self._workload.model(self._trial.seed).to(self._trial.device)
         step = _make(self._trial, self._workload, model, self._team)
         step(self._team.part(data.sample(train, self._trial.batch, 0)))
-        _metric(self._workload, model, self._validation)
+        self._team.agreed(lambda: _metric(self._workload, model, self._validation))
 
     def metric(self, batch: Batch) -> float:
         """The workload's metric of the model as it is, on any batch."""
