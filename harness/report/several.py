@@ -48,7 +48,7 @@ def _line(run: Run, rows: pd.DataFrame) -> RunLine:
         started=rows["started_at"].min(),
         ended=rows["started_at"].max(),
         presets=", ".join(sorted(rows["preset"].unique())),
-        threads=", ".join(whole(number) for number in sorted(rows["threads"].unique())),
+        threads=", ".join(map(whole, sorted(rows["threads"].dropna().unique()))) or "not known",
         measured=f"{(rows['status'] == OK).sum():,} of {count(len(rows), 'row')}",
         commit=plain(commit)[:12] if isinstance(commit, str) else "not known",
         environment=tree(run.environment),

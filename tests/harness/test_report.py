@@ -187,9 +187,12 @@ def test_hostile_text_stays_text(tmp_path):
 
 def test_numbers_of_any_size_are_shown(tmp_path):
     line = encode(row(2e-3, batch=4))
-    for written, changed in (('"batch": 4', f'"batch": 1{"0" * 400}'), ("80.5", "1e999")):
+    large = f"1{'0' * 400}"
+    for written, changed in (('"batch": 4', f'"batch": {large}'), ("80.5", "1e999")):
         shown = page(tmp_path, [decode(line.replace(written, changed))])
         assert "not finite, or too large to show" in shown.text
+    shown = page(tmp_path, [decode(line.replace('"threads": 2', f'"threads": {large}'))])
+    assert "CPU threads not known" in shown.text
 
 
 @settings(max_examples=25, deadline=None)
