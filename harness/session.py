@@ -118,7 +118,7 @@ class Session:
             try:
                 outcome = self._runner(member).run(setting, member.device)
             except trials.OutOfBudget:
-                why = f"budget: {self._share(member)} were spent before its trials were"
+                why = f"budget: {self._share(member)} spent before its trials were"
             except trials.Refused as error:
                 why = str(error)
                 refused = f"{setting.name} {member.device} not measured: {why}"
@@ -251,14 +251,13 @@ class Session:
         if not here:
             return f"no CUDA device: {self.gpu_reason}"
         if time.perf_counter() - self.start >= self._ends[member.fixture]:
-            return f"budget: {self._share(member)} were spent before its turn"
+            return f"budget: {self._share(member)} spent before its turn"
         return ""
 
     def _share(self, member: Member) -> str:
         """The seconds by which the member should have been started, in words."""
         end, whole = self._ends[member.fixture], self.options.budget_s
-        of = "" if end == whole else f" of {whole:g} s, shared with what comes after it,"
-        return f"the {end:g} s{of}"
+        return f"the {end:g} s were" if end == whole else f"its share, {end:g} of {whole:g} s, was"
 
     def _setting(self, device: str, mode: str) -> case.Setting:
         if device not in self._roofs:
