@@ -56,8 +56,8 @@ def _judged(points: list[tuple[Finding, tuple[float, ...]]]) -> Verdict:
     first, last = numbers[0], numbers[-1]
     words = (
         f"The variance of {plain(found[0].subject)}'s gradient is {digits(first[2])} at "
-        f"batch {digits(first[0])} and {digits(last[2])} at "
-        f"{digits(last[0])}: {effect} in log variance against log batch size over "
+        f"batch {first[0]:,.0f} and {digits(last[2])} at "
+        f"{last[0]:,.0f}: {effect} in log variance against log batch size over "
         f"{len(found)} batch sizes, {law} (on {plain(found[0].device_name)})."
     )
     return Verdict(verdict, words, effect, sum(f.n for f in found))
