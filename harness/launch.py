@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import socket
 import time
 import uuid
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,7 @@ from torch import distributed
 
 from harness import store
 
-FILE = "launch"  # in the run's folder: which launch of torchrun made it
+FILE = "launch"  # in the run's folder: which launch of torchrun made it, by its agents
 
 
 class CannotSpread(Exception):
@@ -75,22 +77,26 @@ def _meet(shared: Any, rank: int, size: int) -> str:
     return roll[0]
 
 
-def mark(run: Path) -> None:
-    """Write into a run's folder that this launch made it."""
-    store.write_atomically(run / FILE, _name())
+def agent() -> str:
+    """A name that no other of torchrun's agents has, of the one that started this process and
+    starts it again. (It counts only restarts of its own making, and a rendezvous id comes again.)
+    """
+    pid = os.getppid()
+    begun = ""
+    with contextlib.suppress(OSError, IndexError):
+        begun = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+    return f"{socket.gethostname()} {pid} {begun}"
+
+
+def mark(run: Path, agents: Iterable[str]) -> None:
+    """Write into a run's folder which agents' ranks made it."""
+    store.write_atomically(run / FILE, "".join(f"{name}\n" for name in agents))
 
 
 def interrupted(results: Path) -> str | None:
-    """The run that this launch had begun before its ranks were started again."""
-    if not int(os.environ.get("TORCHELASTIC_RESTART_COUNT", 0)):
-        return None
+    """The run that ranks of this agent had begun before they were started again."""
     for run in store.runs(results):
         with contextlib.suppress(OSError, UnicodeDecodeError):
-            if (run / FILE).read_text("utf-8") == _name():
+            if agent() in (run / FILE).read_text("utf-8").splitlines():
                 return str(run)
     return None
-
-
-def _name() -> str:
-    name = os.environ.get("TORCHELASTIC_RUN_ID", "none")
-    return f"agent {os.getppid()}" if name == "none" else name

@@ -63,9 +63,10 @@ class Ranks:
         self.backend = "nccl" if self._cuda else "gloo"
         self.rank, self.size, self._store = launch.join(device)
         self.host = socket.gethostname()
-        names: list[Any] = [None] * self.size
-        distributed.all_gather_object(names, self.host)
-        self._hosts = ",".join(sorted(set(names)))
+        there: list[Any] = [None] * self.size
+        distributed.all_gather_object(there, (self.host, launch.agent()))
+        self._hosts = ",".join(sorted({host for host, _ in there}))
+        self._agents = sorted({agent for _, agent in there})
         self._folder: Path | None = None
         self._checkpoint: Checkpoint | None = None
         self._group: Any = None
@@ -78,7 +79,7 @@ class Ranks:
     def started(self, run: Path) -> None:
         """Checkpoints go to this run's folder, and a restart of this launch goes on with it."""
         self._folder = run
-        launch.mark(run)
+        launch.mark(run, self._agents)
 
     def engine(self, jobs: Sequence[Job]) -> Iterator[tuple[Job, Curve]]:
         """One trial after the other, each on all ranks; for rank 0, while the others `serve`.

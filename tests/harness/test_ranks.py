@@ -339,18 +339,16 @@ def test_time_on_the_way_is_counted_once():
     assert traffic.seconds() == 0.0
 
 
-def test_a_restart_goes_on_with_its_own_launchs_run_and_no_other(tmp_path, monkeypatch):
-    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "mine")
-    for name in ("ours", "theirs"):
-        (tmp_path / "machine" / name).mkdir(parents=True)
-        (tmp_path / "machine" / name / store.ROWS).touch()
-    launch.mark(tmp_path / "machine" / "ours")
-    (tmp_path / "machine" / "theirs" / launch.FILE).write_text("another")
-    assert launch.interrupted(tmp_path) is None  # not started again
-    monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "1")
-    assert launch.interrupted(tmp_path) == str(tmp_path / "machine" / "ours")
-    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "third")
+def test_a_restart_goes_on_with_its_own_launchs_run_and_no_other(tmp_path):
+    folders = {name: tmp_path / "machine" / name for name in ("ours", "theirs", "plain")}
+    for folder in folders.values():
+        folder.mkdir(parents=True)
+        (folder / store.ROWS).touch()
+    launch.mark(folders["theirs"], ["another 1 2", f"{launch.agent()}3"])
     assert launch.interrupted(tmp_path) is None
+    launch.mark(folders["ours"], ["another 1 2", launch.agent()])
+    assert launch.interrupted(tmp_path) == str(folders["ours"])
+    assert str(os.getppid()) in launch.agent()
 
 
 def test_without_torchrun_nothing_is_spread(monkeypatch):
