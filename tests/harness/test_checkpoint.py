@@ -48,7 +48,13 @@ def counted(curve):
 
 
 # momentum of its own kind in each, and one without steps to go on from: an agent starts over
-@pytest.mark.parametrize("name", ["mlp_classification", "deep_mlp", "word2vec", "cartpole"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("mlp_classification", "deep_mlp", "word2vec"),
+        pytest.param("cartpole", marks=pytest.mark.slow),
+    ],
+)
 def test_what_was_cut_short_goes_on_as_if_it_had_not_been(tmp_path, name):
     whole = trained(name, Alone())
     path = tmp_path / "checkpoint.pt"
