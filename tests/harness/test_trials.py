@@ -186,6 +186,7 @@ def table(run):
     return {row.id: [row.extra_info[key] for key in keys] for row in rows}, steps
 
 
+@pytest.mark.slow
 def test_a_study_killed_half_way_and_resumed_has_the_same_table(tmp_path):
     whole, _ = go(tmp_path / "whole")
     _, expected = table(whole)
