@@ -1,4 +1,5 @@
-"""A run small enough to be committed: fewer samples of each row, fewer digits of each number.
+"""A run small enough to be committed: without the rows that its preset leaves out, with fewer
+samples of each row and fewer digits of each number.
 
 python -m harness.thin RUN FOLDER
 
@@ -14,7 +15,7 @@ from typing import Any
 
 from harness import store
 from harness.curve import Curve
-from harness.record import Row
+from harness.record import NOT_MEASURED, Row
 
 SAMPLES = 120  # of a row, evenly spread over all of them
 DIGITS = 5  # of a sample: a millionth of it is far below what a clock resolves
@@ -45,14 +46,23 @@ def thin(run: Path, folder: Path) -> Path:
     new = folder / run.parent.name / run.name
     if (new / store.ROWS).exists():
         raise store.StoreError(f"{new} is there already: remove it first")
-    thinned = {"samples_of_a_row_at_most": SAMPLES, "digits_of_a_sample": DIGITS}
+    there = [row for row in rows if not _left_out(row)]
+    thinned = {
+        "rows_of_another_preset_left_out": len(rows) - len(there),
+        "samples_of_a_row_at_most": SAMPLES,
+        "digits_of_a_sample": DIGITS,
+    }
     kept = store.Store(new, environment | {"thinned": thinned})
-    kept.append([_row(row) for row in rows])
+    kept.append([_row(row) for row in there])
     for curve in curves:
         kept.append_curve(_curve(curve))
     for finding in findings:
         kept.append_finding(finding)
     return new
+
+
+def _left_out(row: Row) -> bool:
+    return row.status == NOT_MEASURED and row.extra_info["reason"].startswith("preset:")
 
 
 def _row(row: Row) -> Row:

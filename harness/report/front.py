@@ -69,8 +69,12 @@ def table(evidence: studies.Evidence) -> str:
     cells = [[c.claim, f"**{c.verdict}**", _FEW.sub("†", c.effect), c.n] for c in found]
     headings = ["claim of the course", "verdict", "effect, 95 % interval", "n"]
     few = sorted({seeds for c in found for seeds in _FEW.findall(c.effect)})
-    notes = ["", f"† {' or '.join(few)} seeds are too few for an interval."] if few else []
-    lines = [f"{claims.tally(found)}.", "", *markdown.table(headings, cells), *notes]
+    notes = ["n counts what the claim is judged by: workloads, seeds or samples."]
+    if few:
+        notes += [f"† from {' or '.join(few)} seeds: too few for an interval."]
+    if any("∞" in c.effect for c in found):
+        notes += ["∞: what it is compared with did not get there in the steps that it had."]
+    lines = [f"{claims.tally(found)}.", "", *markdown.table(headings, cells), "", *notes]
     return "\n".join(lines)
 
 
