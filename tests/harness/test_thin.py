@@ -14,7 +14,8 @@ def run(tmp_path):
     folder = tmp_path / "results" / "a-machine" / "a-run"
     kept = store.Store(folder, {"run_id": "a-run"})
     long = dataclasses.replace(row(1e-3), samples=tuple((1000 + i / 7) * 1e-6 for i in range(1000)))
-    kept.append([long, row(None, name="absent"), row(2e-3, name="short")])
+    left_out = row(None, name="left out", why="preset: quick leaves it out, --preset full has it")
+    kept.append([long, row(None, name="absent"), row(2e-3, name="short"), left_out])
     kept.append_curve(curve())
     return folder
 
@@ -24,13 +25,17 @@ def test_its_figures_are_those_of_all_samples(run, tmp_path):
     assert new == tmp_path / "reference" / "a-machine" / "a-run"
     before, after = store.read(run), store.read(new)
     assert after[1] == []
-    for old, thinned in zip(before[0], after[0], strict=True):
+    for old, thinned in zip(before[0][:3], after[0], strict=True):
         assert dataclasses.replace(thinned, samples=()) == dataclasses.replace(old, samples=())
     long, _, short = (r.samples for r in after[0])
     assert len(long) == thin.SAMPLES and len(short) == 3
     assert (long[0], long[-1]) == (0.001, 0.0011427)
     assert sorted(long) == list(long)
-    assert store.read_environment(new)[0]["thinned"]["samples_of_a_row_at_most"] == thin.SAMPLES
+    assert store.read_environment(new)[0]["thinned"] == {
+        "rows_of_another_preset_left_out": 1,
+        "samples_of_a_row_at_most": thin.SAMPLES,
+        "digits_of_a_sample": thin.DIGITS,
+    }
 
 
 def test_its_curves_reach_what_they_reached(run, tmp_path):
@@ -46,7 +51,7 @@ def test_a_run_that_is_not_whole_or_is_there_already_is_refused(run, tmp_path):
         thin.thin(run, tmp_path / "reference")
     with (run / store.ROWS).open("a") as file:
         file.write('{"schema": 1')
-    with pytest.raises(store.StoreError, match=r"not thinned, for it would be lost: .*line 4"):
+    with pytest.raises(store.StoreError, match=r"not thinned, for it would be lost: .*line 5"):
         thin.thin(run, tmp_path / "other")
     assert not (tmp_path / "other").exists()
     with pytest.raises(store.StoreError, match="no run in"):
