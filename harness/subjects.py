@@ -77,6 +77,9 @@ def of_workload(workload: Workload, direction: str, batch: int, device: str) -> 
     project's kernels where the workload can. A training step's outputs are the loss and the
     parameters after it; every provider and the reference start from the same parameters and see
     the same batches.
+
+    Raises:
+        ValueError: the workload's model is not that of its seed.
     """
     train = workload.data().train
     if direction == TRANSFER:
@@ -88,7 +91,13 @@ def of_workload(workload: Workload, direction: str, batch: int, device: str) -> 
 
     kind = iterations.Step if direction == TRAIN else iterations.Inference
     make = functools.partial(kind, workload, batch, device)
-    example = make()
+    example, again = make(), make()
+    if not all(map(torch.equal, example.state(), again.state())):
+        # or the reference would differ from the truth by as much, and every error be allowed
+        raise ValueError(
+            f"{workload.name}: the same seed gives two different models; seed torch's generator "
+            "with it in `model`"
+        )
     moved = [*inputs(0), *_tensors(example(*inputs(0))), *example.state()]
     flops = workload.flops.step if direction == TRAIN else workload.flops.inference
     providers: dict[str, Callable[[], Callable[..., Outputs]]] = {
@@ -108,7 +117,7 @@ def of_workload(workload: Workload, direction: str, batch: int, device: str) -> 
         inputs=inputs,
         providers=providers,
         baseline="eager",
-        reference=make(),
+        reference=again,
         truth=make(dtype=torch.float64),
         slack=_slack(workload, batch) if direction == TRAIN else 0.0,
         flops=flops * batch,

@@ -151,3 +151,13 @@ def test_a_transfer_is_the_batch_on_the_device(name):
         assert set(comparison.not_measured) == set(comparison.providers)
     else:
         assert Checker(comparison).check(comparison.providers["pinned"]()).wrong is None
+
+
+@pytest.mark.parametrize("direction", [TRAIN, INFERENCE])
+def test_a_model_that_is_not_its_seeds_is_refused(direction):
+    """Its reference would be as far from the truth as any wrong answer."""
+    unseeded = dataclasses.replace(
+        workloads.load("linear_regression"), model=lambda seed: torch.nn.Linear(10, 1)
+    )
+    with pytest.raises(ValueError, match="the same seed gives two different models"):
+        of_workload(unseeded, direction, 8, "cpu")
