@@ -52,7 +52,8 @@ class Entry:
         shared_bytes: of a block, limit_bytes being what the architecture has.
         matrix: the matrix instructions, PTX's name and shape; empty without one.
         loads: from global memory: "TMA", or the widest instruction with its bits; empty without.
-        problems: why this build fails; the figures above are None where it did not build.
+        problems: why this build fails; the figures above are None where it did not build, and
+            loads where they were not looked for.
     """
 
     kernel: str
@@ -70,7 +71,10 @@ class Entry:
 
 
 def run(
-    architectures: Sequence[str], json_file: Path | None = None, per_kernel: int | None = None
+    architectures: Sequence[str],
+    json_file: Path | None = None,
+    per_kernel: int | None = None,
+    loads: bool = True,
 ) -> int:
     """Builds every kernel for the architectures and prints a table of what came out.
 
@@ -78,6 +82,7 @@ def run(
         architectures: of ARCHITECTURES.
         json_file: where to write the entries too, or None.
         per_kernel: build only so many of each kernel and architecture, evenly spread; None: all.
+        loads: whether to look for them, which takes nearly as long as to build.
 
     Returns:
         The exit status: 0 nothing wrong, 1 a build failed or has a problem.
@@ -88,7 +93,7 @@ def run(
     """
     if json_file is not None and (json_file.is_dir() or not json_file.parent.is_dir()):
         raise OSError(f"cannot write {json_file}: not a file in a folder that exists")
-    entries = compile_all(architectures, per_kernel)
+    entries = compile_all(architectures, per_kernel, loads)
     if json_file is not None:
         json_file.write_text(json.dumps([asdict(entry) for entry in entries], indent=1) + "\n")
     print(table(entries))
@@ -100,7 +105,9 @@ def run(
     return 1 if wrong else 0
 
 
-def compile_all(architectures: Sequence[str], per_kernel: int | None = None) -> list[Entry]:
+def compile_all(
+    architectures: Sequence[str], per_kernel: int | None = None, loads: bool = True
+) -> list[Entry]:
     """Builds side by side on the usable cores, and shows on stderr how long it still takes."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
@@ -123,7 +130,7 @@ def compile_all(architectures: Sequence[str], per_kernel: int | None = None) -> 
         pairs = [(name, sm) for sm in architectures for name in kernels.NAMES]
         counts = pool.map(_count, *zip(*pairs, strict=True))
         tasks = [
-            pool.submit(_compile, name, sm, index)
+            pool.submit(_compile, name, sm, index, loads)
             for (name, sm), count in zip(pairs, counts, strict=True)
             for index in _spread(count, per_kernel)
         ]
@@ -156,18 +163,19 @@ def _count(name: str, architecture: str) -> int:
     return len(kernels.load(name).builds(architecture))
 
 
-def _compile(name: str, architecture: str, index: int) -> Entry:
+def _compile(name: str, architecture: str, index: int, loads: bool) -> Entry:
     build = kernels.load(name).builds(architecture)[index]
-    return inspect(name, build, architecture)
+    return inspect(name, build, architecture, loads)
 
 
-def inspect(name: str, build: Build, architecture: str) -> Entry:
+def inspect(name: str, build: Build, architecture: str, loads: bool = True) -> Entry:
     """Compiles one build and reads the machine code; a failure is a problem of the entry.
 
     Args:
         name: the operation's.
         build: what to compile.
         architecture: one of ARCHITECTURES.
+        loads: whether to look for them too: no problem is told by them.
     """
     limit = SHARED_LIMIT[architecture]
     entry = Entry(
@@ -175,7 +183,7 @@ def inspect(name: str, build: Build, architecture: str) -> Entry:
     )
     try:
         compiled = _build(build, architecture)
-        usage, sass = _disassemble(compiled.asm["cubin"])
+        usage, sass = _disassemble(compiled.asm["cubin"], loads)
     except Exception as error:  # whatever the compiler, ptxas or a tool raises
         lines = str(error).strip().splitlines()
         entry.problems.append(f"does not build: {type(error).__name__}: {(lines or [''])[0]}")
@@ -185,7 +193,7 @@ def inspect(name: str, build: Build, architecture: str) -> Entry:
     entry.spilled_bytes = numbers["STACK"] + numbers["LOCAL"]
     entry.shared_bytes = compiled.metadata.shared
     entry.matrix = matrix_instructions(compiled.asm["ptx"])
-    entry.loads = global_loads(sass)
+    entry.loads = global_loads(sass) if loads else None
     entry.problems = _problems(entry, build.matrix)
     return entry
 
@@ -205,8 +213,8 @@ def _build(build: Build, architecture: str):
     )
 
 
-def _disassemble(cubin: bytes) -> tuple[str, str]:
-    """What cuobjdump and nvdisasm print of a cubin: resource usage and instructions."""
+def _disassemble(cubin: bytes, instructions: bool) -> tuple[str, str]:
+    """What cuobjdump and nvdisasm print of a cubin: resource usage, and instructions if wanted."""
     import triton
 
     tools = triton.knobs.nvidia
@@ -221,7 +229,7 @@ def _disassemble(cubin: bytes) -> tuple[str, str]:
 
         return (
             output(tools.cuobjdump.path, "--dump-resource-usage"),
-            output(tools.nvdisasm.path, "--print-code"),
+            output(tools.nvdisasm.path, "--print-code") if instructions else "",
         )
 
 

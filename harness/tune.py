@@ -52,7 +52,7 @@ def run() -> None:
     ]
 
     def flaws(name: str, build: Build) -> Sequence[str]:
-        return compile.inspect(name, build, _ARCHITECTURES[major]).problems
+        return compile.inspect(name, build, _ARCHITECTURES[major], loads=False).problems
 
     for number, (choice, best, seconds) in enumerate(tuning.tune(choices, gpu, flaws), start=1):
         line = describe(choice.candidates, best, seconds)

@@ -31,14 +31,14 @@ def python(code, *arguments):
 RUN = """
 import json, pathlib, sys
 from harness import compile
-architectures, file, per_kernel = json.loads(sys.argv[1])
-sys.exit(compile.run(architectures, pathlib.Path(file), per_kernel))
+architectures, file, per_kernel, loads = json.loads(sys.argv[1])
+sys.exit(compile.run(architectures, pathlib.Path(file), per_kernel, loads))
 """
 
 
-def entries_of(tmp_path, architectures, per_kernel):
+def entries_of(tmp_path, architectures, per_kernel, loads=True):
     file = tmp_path / "entries.json"
-    done = python(RUN, json.dumps([architectures, str(file), per_kernel]))
+    done = python(RUN, json.dumps([architectures, str(file), per_kernel, loads]))
     assert done.returncode == 0, done.stdout + done.stderr
     entries = json.loads(file.read_text())
     assert f"{len(entries)} builds, 0 with problems" in done.stdout
@@ -78,7 +78,7 @@ def test_some_of_every_kernel_for_sm_80_and_sm_90(tmp_path):
     ids=" ".join,
 )
 def test_every_build(tmp_path, architectures):
-    entries = entries_of(tmp_path, architectures, None)
+    entries = entries_of(tmp_path, architectures, None, loads=False)
     check(entries, architectures)
     keys = ("kernel", "function", "configuration", "dtype", "architecture")
     assert len({tuple(e[key] for key in keys) for e in entries}) == len(entries)
