@@ -15,7 +15,9 @@ LIGHT = (
     *("harness/statistics.py", "harness/record.py", "harness/store.py", "harness/report"),
     *("harness/noise.py", "harness/verdict.py", "harness/faults.py", "harness/trust.py"),
     *("harness/payback.py", "harness/changes.py", "harness/compare.py"),
-    *("harness/compare_words.py", "harness/markdown.py"),
+    *("harness/compare_words.py", "harness/markdown.py", "harness/datasheet.py", "harness/thin.py"),
+    *("harness/curve.py", "harness/survival.py", "harness/batch_size.py", "harness/studies"),
+    "harness/probes/spec.py",
 )
 
 
