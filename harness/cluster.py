@@ -71,7 +71,7 @@ def connect(address: str | None, device: str, cpus: int) -> Iterator[Cluster]:
     try:
         ray: Any = importlib.import_module("ray")
     except ImportError:
-        raise NoCluster("Ray is not installed: pip install 'flopwise[cluster]'") from None
+        raise NoCluster("Ray is not installed: pip install -e '.[cluster]'") from None
     logging.getLogger("ray").setLevel(logging.ERROR)
     if address is not None:
         _check(address)

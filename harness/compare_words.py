@@ -122,4 +122,11 @@ def _conclusion(found: Changes, threshold: float) -> str:
     worse = len(found.regressions(threshold))
     lost = f", {len(found.lost)} failing now" if found.lost else ""
     what = count(worse, "regression") if worse else "no regression"
-    return f"{what} beyond {100 * threshold:g} %: {_tally(found.both) or 'none in both'}{lost}"
+    highest = max((floor.share for floor in found.floors.values()), default=0.0)
+    unseen = (
+        f" (one below the noise floor, {100 * highest:.0f} % at most, would not be seen)"
+        if highest > threshold
+        else ""
+    )
+    told = _tally(found.both) or "none in both"
+    return f"{what} beyond {100 * threshold:g} %{unseen}: {told}{lost}"

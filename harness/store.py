@@ -200,6 +200,8 @@ def find(results: Path, wanted: str) -> Path:
     """
     if (Path(wanted) / ROWS).is_file():
         return Path(wanted)
+    if Path(wanted).is_dir():
+        raise StoreError(f"no run in {wanted}: it has no {ROWS}")
     known = runs(results)
     matching = known[:1] if wanted == "last" else [run for run in known if run.name == wanted]
     if len(matching) == 1:

@@ -16,8 +16,8 @@ from workloads.spec import Workload
 
 TRAIN, INFERENCE, TRANSFER = "train", "inference", "transfer"
 INTERPRETER = (
-    "Triton kernels run on CUDA GPUs; on a CPU their interpreter shows that they are right, "
-    "and its time says nothing"
+    "Triton kernels run on CUDA GPUs; that they are right is shown in their interpreter by the "
+    "tests and by python -m harness check, and its time says nothing"
 )
 
 NO_GRAPHS = "CUDA graphs are replayed by NVIDIA GPUs"

@@ -2,8 +2,9 @@
 
 "faster" and "slower" are said only where the interval excludes 1, still does after as many
 comparisons as were judged together, and the effect exceeds the noise floor (harness/noise.py).
-"same" is said where the whole interval lies within the floor, which is 1% at least: a difference
-that is real but smaller is "same" too. All else is "unclear". Imports neither torch nor triton.
+"same" is said where the whole interval lies within the floor, which is 1% at least, and within 10%
+of 1: a difference that is real but smaller is "same" too, and a floor that hides half of the time
+makes nothing the same. All else is "unclear". Imports neither torch nor triton.
 
 Sources: Holm 1979, "A simple sequentially rejective multiple test procedure" (Scandinavian Journal
 of Statistics 6, 65); equivalence as an interval within bounds, Schuirmann 1987 (doi
@@ -21,6 +22,7 @@ from harness.noise import NO_PAIRS, Floor
 
 FASTER, SAME, UNCLEAR, SLOWER = "faster", "same", "unclear", "slower"
 VERDICTS = (FASTER, SAME, UNCLEAR, SLOWER)
+ALIKE = 0.1  # what differs by more is never the same, however noisy the run
 ALPHA = 0.05  # the chance of one wrong "faster" or "slower" among all that are judged together
 
 
@@ -46,7 +48,8 @@ def _verdict(ratio: Ratio, p: float) -> str:
         return FASTER
     if p <= ALPHA and ratio.high < 1 and ratio.value < 1 / bound:
         return SLOWER
-    return SAME if 1 / bound <= ratio.low and ratio.high <= bound else UNCLEAR
+    near = min(bound, 1 + ALIKE)
+    return SAME if 1 / near <= ratio.low and ratio.high <= near else UNCLEAR
 
 
 def p_value(ratio: Ratio) -> float:

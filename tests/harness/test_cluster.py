@@ -249,7 +249,7 @@ def test_an_address_that_does_not_answer_is_one_line(capsys, monkeypatch):
 
 def test_without_ray_one_line_says_what_to_install(capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
-    assert "pip install 'flopwise[cluster]'" in refused(capsys, "--cluster")
+    assert "pip install -e '.[cluster]'" in refused(capsys, "--cluster")
 
 
 def test_what_is_no_address_is_one_line(capsys):

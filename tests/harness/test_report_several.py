@@ -144,7 +144,7 @@ def test_verdicts_and_floors_are_those_of_the_run():
     two = run("two", [row(batch=8, name="t2", **fast)], 2)
     merged = merge([one, two])
     verdicts = merged.newest.set_index("id")["verdict"]
-    assert verdicts["synthetic::t1"] == "same"  # a floor of more than 30 %
+    assert verdicts["synthetic::t1"] == "unclear"  # a floor of more than 30 %
     assert verdicts["synthetic::t2"] == "faster"
 
 

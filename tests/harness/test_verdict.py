@@ -15,6 +15,14 @@ FLOOR = Floor(0.03, 3)
 
 @pytest.mark.parametrize(
     ("value", "low", "high", "word"),
+    [(1.48, 1.47, 1.49, UNCLEAR), (1.09, 1.08, 1.0999, SAME), (0.8, 0.79, 0.81, UNCLEAR)],
+)
+def test_a_floor_that_hides_half_of_the_time_makes_nothing_the_same(value, low, high, word):
+    assert verdicts([Ratio(value, low, high, Floor(1.03, 3))]) == [word]
+
+
+@pytest.mark.parametrize(
+    ("value", "low", "high", "word"),
     [
         (1.10, 1.05, 1.15, FASTER),
         (0.90, 0.86, 0.94, SLOWER),
