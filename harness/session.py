@@ -133,7 +133,7 @@ class Session:
         return row
 
     def probe(self, member: Member, name: str) -> str:
-        """Run a probe; in words why it was not run, or "". On resuming it is run anew.
+        """Run a probe; in words why it was not run or cut short, or "". On resuming it is run anew.
 
         Raises:
             StoreError: a finding could not be written.
@@ -148,9 +148,14 @@ class Session:
         for finding in probes.load(name).run(member.device, self.options.preset):
             self.folder.store.append_finding(finding)
             count += 1
+            if time.perf_counter() - self.start >= self._ends[member.fixture]:
+                # a probe of the full preset lasts minutes, and is not to outlast the budget
+                why = f"budget: {self._share(member)} spent after {count} of its findings"
+                self.probed[member.id] = why
+                break
         if self.progress:
             self.progress.end(f"probe {name} {member.device}: {count} findings", False)
-        return ""
+        return why
 
     def _runner(self, member: Member) -> trials.Runner:
         return trials.Runner(

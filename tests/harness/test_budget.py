@@ -6,8 +6,9 @@ from types import SimpleNamespace
 import pytest
 
 from harness import budget, order
+from harness import session as session_of
 from harness.budget import COMPARE, CONVERGE, PROBE
-from harness.session import Member
+from harness.session import Member, Session
 from harness.timing import MODES
 
 
@@ -61,3 +62,25 @@ def test_a_benchmark_knows_its_fixture():
         nodeid="f[cpu]", name="f[cpu]", iter_markers=lambda name: [],
     )  # fmt: skip
     assert order.member(item, "quick").fixture == CONVERGE
+
+
+def test_a_probe_does_not_outlast_the_budget(monkeypatch):
+    session = Session.__new__(Session)
+    kept: list[str] = []
+    session.start, session.progress, session.gpu_usable, session.probed = 0.0, None, False, {}
+    session.options = SimpleNamespace(budget_s=480.0, preset="full")
+    session.folder = SimpleNamespace(store=SimpleNamespace(append_finding=kept.append))
+
+    def run(device, preset):
+        session._ends = {PROBE: math.inf}
+        yield "first"
+        session._ends = {PROBE: 480.0}  # long ago
+        yield "second"
+        yield "third"
+
+    session._ends = {PROBE: math.inf}
+    monkeypatch.setattr(session_of.probes, "load", lambda name: SimpleNamespace(run=run))
+    member = Member("p", "p", "p", "", "cpu", "host", {}, True, PROBE)
+    why = session.probe(member, "noise")
+    assert why == "budget: the 480 s were spent after 2 of its findings"
+    assert kept == ["first", "second"] and session.probed == {"p": why}
