@@ -2,13 +2,14 @@
 
 A kernel's providers are held against the float64 reference by the rule that comes before every
 timing (harness/comparison.py): on a GPU, else in Triton's interpreter, which multiplies bfloat16
-wrongly. A workload's step and inference are held to the same, and its seeds, FLOPs, loss and metric
-to what workloads/spec.py says of them.
+wrongly. Its cost is held to the tensors of its cases. A workload's step and inference are held to
+the same rule, and its seeds, FLOPs, loss and metric to what workloads/spec.py says of them.
 """
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import signal
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -17,11 +18,11 @@ from typing import Any
 
 import torch
 
-from harness import own
+from harness import compulsory, own
 from harness.benchmarks import COMPILED_BATCH
 from harness.comparison import Checker, Comparison
 from harness.subjects import INFERENCE, INTERPRETER, TRAIN, of_operation, of_workload
-from kernels.spec import Case, Operation
+from kernels.spec import Case, Cost, Operation
 from workloads import data as datasets
 from workloads.flops import UnknownFlops, count
 from workloads.spec import Workload
@@ -92,6 +93,10 @@ def _operation(operation: Operation, device: str) -> Iterator[Finding]:
     late: dict[str, Case] = {}  # by provider, a case that took too long
     for case in operation.cases:
         torch.compiler.reset()  # past 8 variants of a function torch falls back to eager unasked
+        cost = _judged(f"{case.name} cost", functools.partial(_cost, case), operation)
+        if cost.verdict != RIGHT:
+            yield cost
+            continue
         if device not in case.devices:
             yield Finding(UNKNOWN, case.name, f"it is meant for {', '.join(case.devices)} alone")
             continue
@@ -102,6 +107,7 @@ def _operation(operation: Operation, device: str) -> Iterator[Finding]:
         except (Exception, TooLong) as error:
             yield _raised(f"{case.name} reference", error)
             continue
+        yield from _bytes(f"{case.name} cost", comparison, checker)
         for provider in operation.providers:
             what = f"{case.name} {provider}"
             if provider in late and _no_smaller(operation, case, late[provider]):
@@ -112,6 +118,31 @@ def _operation(operation: Operation, device: str) -> Iterator[Finding]:
             if found.words == _late():
                 late[provider] = case
             yield found
+
+
+def _cost(case: Case, operation: Operation) -> str:
+    cost = operation.cost(case)
+    kind = type(cost).__name__
+    assert isinstance(cost, Cost), f"it gives {kind}, and is to give a kernels.spec.Cost"
+    return f"{cost.flops:,} FLOPs and {cost.bytes:,} bytes"
+
+
+def _bytes(what: str, comparison: Comparison, checker: Checker) -> Iterator[Finding]:
+    """Told where they do not fit the tensors that the case has."""
+    inputs, truths = checker.draws[0]
+    outputs = sum(truth.value.numel() * truth.dtype.itemsize for truth in truths)
+    least, most = compulsory.span(comparison.direction, inputs, outputs)
+    declared = comparison.bytes or 0
+    told = f"{declared:,} bytes declared"
+    if declared > most:
+        words = f"{told}, over {compulsory.MOST} times what its inputs and outputs have: at most "
+        yield Finding(WRONG, what, f"{words}{most:,} can be right")
+    elif declared < least and compulsory.indexed(inputs):
+        words = f"{told}, and its inputs and outputs have {least:,}: right where not all are read"
+        yield Finding(UNKNOWN, what, words)
+    elif declared < least:
+        words = f"{told}, fewer than the {least:,} of its inputs, each read once, and outputs"
+        yield Finding(WRONG, what, words)
 
 
 def _no_smaller(operation: Operation, case: Case, than: Case) -> bool:
@@ -136,11 +167,11 @@ def _provider(what: str, comparison: Comparison, checker: Checker, provider: str
     return Finding(RIGHT, what, f"error {verdict.error:.3g}, allowed {verdict.bound:.3g}")
 
 
-def _judged(what: str, look: Callable[[Workload], str], workload: Workload) -> Finding:
+def _judged(what: str, look: Callable[[Any], str], subject: Operation | Workload) -> Finding:
     """`look` says what it saw, or asserts it."""
     try:
         with _within():
-            return Finding(RIGHT, what, look(workload))
+            return Finding(RIGHT, what, look(subject))
     except AssertionError as error:
         return Finding(WRONG, what, str(error))
     except (Exception, TooLong) as error:

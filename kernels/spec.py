@@ -27,10 +27,18 @@ class Cost:
     Attributes:
         flops: floating-point operations, a multiply-add counting two.
         bytes: compulsory bytes: each input read once, each output written once.
+
+    Raises:
+        ValueError: one of them is no whole number, or below 0.
     """
 
     flops: int
     bytes: int
+
+    def __post_init__(self) -> None:
+        for what, given in (("flops", self.flops), ("bytes", self.bytes)):
+            if type(given) is not int or given < 0:
+                raise ValueError(f"a cost's {what}: {given!r} is no whole number of 0 or more")
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,11 @@ import pytest
 import torch
 from torch import nn
 
-from harness import check, own
+import kernels
+from harness import check, compulsory, own
 from harness.__main__ import main
 from harness.check import RIGHT, UNKNOWN, WRONG
-from kernels.spec import Case
+from kernels.spec import Case, Cost
 from tests.harness.test_own import OPERATION, WORKLOAD
 from workloads.spec import Flops, Target
 
@@ -110,6 +111,89 @@ def test_what_takes_too_long_is_given_up_and_nothing_larger_is_begun(operation, 
     assert late[0].words == "over 0.3 s here: a smaller case or a GPU tells"
     assert late[1].words == "as large as N100-float32-forward, which took too long"
     assert sum(line.verdict == RIGHT for line in lines) == 4
+
+
+@pytest.mark.parametrize(
+    ("cost", "words"),
+    [
+        (lambda case: 1 // 0, "ZeroDivisionError: integer division or modulo by zero"),
+        (lambda case: (500, 800), "it gives tuple, and is to give a kernels.spec.Cost"),
+        (lambda case: Cost(500, -800), "ValueError: a cost's bytes: -800 is no whole number"),
+        (lambda case: Cost(2.5, 800), "ValueError: a cost's flops: 2.5 is no whole number"),
+        (lambda case: Cost(500, True), "ValueError: a cost's bytes: True is no whole number"),
+    ],
+)
+def test_a_cost_that_is_none_is_told_once_a_case_for_any_device(operation, cost, words):
+    other = Case({"N": 200}, "float32", devices=("cuda" if DEVICE == "cpu" else "cpu",))
+    lines = [*check.findings(replace(operation, cost=cost, cases=(CASE, other)), DEVICE)]
+    assert [line.what for line in lines] == [f"{case.name} cost" for case in (CASE, other)]
+    assert all(line.verdict == WRONG and line.words.startswith(words) for line in lines)
+
+
+def gathering(operation):
+    def inputs(case, device, seed):
+        generator = torch.Generator(device).manual_seed(seed)
+        table = torch.randn(100, generator=generator, device=device)
+        return table, torch.randint(100, (10,), generator=generator, device=device)
+
+    def rows(table, index):
+        return table[index]
+
+    return replace(operation, inputs=inputs, reference=rows, magnitude=rows, providers={
+        "mine": lambda: rows, "torch": lambda: rows,
+    })  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("bytes", "verdict", "words"),
+    [
+        (200, WRONG, "200 bytes declared, fewer than the 800 of its inputs, each read once"),
+        (799, WRONG, "799 bytes declared, fewer than the 800"),  # 100 float32 read and written
+        (2401, WRONG, "2,401 bytes declared, over 3 times what its inputs and outputs have"),
+        (800, None, ""),
+        (2400, None, ""),
+    ],
+)
+def test_bytes_are_held_to_inputs_and_outputs(operation, bytes, verdict, words):
+    lines = found(replace(operation, cost=lambda case: Cost(500, bytes)))
+    assert lines["mine"].verdict == lines["torch"].verdict == RIGHT
+    told = lines.get("cost")
+    assert (told and told.verdict) == verdict
+    assert words in (told.words if told else "")
+
+
+def test_fewer_bytes_can_be_right_where_an_index_says_which_are_read(operation):
+    honest = 10 * (4 + 8 + 4)  # of the table, which has 400 bytes, ten elements
+    lines = found(replace(gathering(operation), cost=lambda case: Cost(0, honest)))
+    assert lines["cost"].verdict == UNKNOWN
+    assert lines["cost"].words.startswith("160 bytes declared, and its inputs and outputs have 520")
+    assert lines["mine"].verdict == RIGHT
+
+
+def test_what_is_expanded_or_given_twice_is_read_once():
+    x, one = torch.ones(10, 10), torch.ones(10)
+    assert compulsory.span("forward", (x, x.t(), one.expand(10, 10)), 4) == (444, 3 * 1204)
+    assert compulsory.span("forward", (x[:, :2], x[:, 8:]), 4)[0] == 164
+    assert compulsory.span("backward", (x, one), 400)[0] == 440
+
+
+# every letter at most this, so that what is meant for a GPU can be looked at too
+SMALL = 48
+
+
+@pytest.mark.parametrize("name", kernels.NAMES)
+def test_our_own_costs_fit_the_tensors_in_every_direction(name):
+    ours = kernels.load(name)
+    small = {
+        (tuple(shape.items()), case.dtype, case.direction): Case(shape, case.dtype, case.direction)
+        for case in ours.cases
+        for shape in [{letter: min(size, SMALL) for letter, size in case.shape.items()}]
+    }
+    plain = {ours.baseline: lambda: ours.reference}
+    cases = tuple(small.values())
+    lines = [*check.findings(replace(ours, cases=cases, providers=plain, triton=()), DEVICE)]
+    assert len(lines) == len(cases)
+    assert not [line for line in lines if "cost" in line.what or line.verdict == WRONG]
 
 
 @pytest.mark.skipif(DEVICE == "cuda", reason="there is no need for the interpreter")
