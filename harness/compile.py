@@ -13,10 +13,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
-import re
-import subprocess
 import sys
-import tempfile
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, field
@@ -24,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import kernels
+from harness import machine_code
 
 if TYPE_CHECKING:
     from kernels.spec import Build
@@ -183,18 +181,20 @@ def inspect(name: str, build: Build, architecture: str, loads: bool = True) -> E
     )
     try:
         compiled = _build(build, architecture)
-        usage, sass = _disassemble(compiled.asm["cubin"], loads)
+        ptx, cubin = compiled.asm["ptx"], compiled.asm["cubin"]
+        entry.registers, entry.spilled_bytes = machine_code.registers(cubin)
+        sass = machine_code.instructions(cubin) if loads else ""
+        waiting = machine_code.serialized(ptx)
     except Exception as error:  # whatever the compiler, ptxas or a tool raises
         lines = str(error).strip().splitlines()
         entry.problems.append(f"does not build: {type(error).__name__}: {(lines or [''])[0]}")
         return entry
-    numbers = {key: int(value) for key, value in re.findall(r"(\w+):(\d+)", usage)}
-    entry.registers = numbers["REG"]
-    entry.spilled_bytes = numbers["STACK"] + numbers["LOCAL"]
     entry.shared_bytes = compiled.metadata.shared
-    entry.matrix = matrix_instructions(compiled.asm["ptx"])
-    entry.loads = global_loads(sass) if loads else None
+    entry.matrix = machine_code.matrix_instructions(ptx)
+    entry.loads = machine_code.global_loads(sass) if loads else None
     entry.problems = _problems(entry, build.matrix)
+    if waiting:
+        entry.problems.append(f"each product waits for the one before: {waiting}")
     return entry
 
 
@@ -211,47 +211,6 @@ def _build(build: Build, architecture: str):
         target=GPUTarget("cuda", int(architecture.removeprefix("sm_")), 32),
         options={"num_warps": build.num_warps, "num_stages": build.num_stages},
     )
-
-
-def _disassemble(cubin: bytes, instructions: bool) -> tuple[str, str]:
-    """What cuobjdump and nvdisasm print of a cubin: resource usage, and instructions if wanted."""
-    import triton
-
-    tools = triton.knobs.nvidia
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "kernel.cubin"
-        file.write_bytes(cubin)
-
-        def output(*command: str) -> str:
-            return subprocess.run(
-                [*command, str(file)], capture_output=True, text=True, check=True
-            ).stdout
-
-        return (
-            output(tools.cuobjdump.path, "--dump-resource-usage"),
-            output(tools.nvdisasm.path, "--print-code") if instructions else "",
-        )
-
-
-def matrix_instructions(ptx: str) -> list[str]:
-    """The matrix instructions in PTX, e.g. ["wgmma m64n256k16"]; tcgen05 has its shape in data."""
-    found = re.findall(r"\b(wgmma|mma)\.(?:mma_async\.)?sync\.\S*?(m\d+n\d+k\d+)", ptx)
-    kinds = re.findall(r"\b(tcgen05)\.mma\.\S*?(kind::\w+)", ptx)
-    return sorted({f"{name} {shape}" for name, shape in found + kinds})
-
-
-def global_loads(sass: str) -> list[str]:
-    """How global memory is read: ["TMA"], or the widest load, e.g. ["LDG 128"] for LDG.E.128."""
-    if "UTMALDG" in sass:
-        return ["TMA"]
-    widths: dict[str, int] = {}
-    for name, modifiers in re.findall(r"\b(LDG|LDGSTS)((?:\.\w+)+)", sass):
-        parts = modifiers.split(".")
-        narrow = {"U8": 8, "S8": 8, "U16": 16, "S16": 16}
-        bits = [int(part) for part in parts if part in ("64", "128", "256")]
-        bits += [narrow[part] for part in parts if part in narrow]
-        widths[name] = max(widths.get(name, 0), bits[0] if bits else 32)
-    return [f"{name} {bits}" for name, bits in widths.items() if bits == max(widths.values())]
 
 
 def _problems(entry: Entry, matrix_required: bool) -> list[str]:

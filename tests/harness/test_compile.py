@@ -172,26 +172,6 @@ def test_wgmma_is_required_of_hopper():
     assert compile._problems(entry(matrix=["wgmma m64n64k16"]), True) == []
 
 
-def test_instructions_are_read():
-    ptx = """
-    wgmma.mma_async.sync.aligned.m64n256k16.f32.bf16.bf16 {%f1}, %rd1, %rd2, %p1, 1, 1, 0, 1;
-    mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 {%f1}, {%r1}, {%r2}, {%f1};
-    tcgen05.mma.cta_group::1.kind::f16 [%r1], %rd1, %rd2, %r2, %p1;
-    """
-    assert compile.matrix_instructions(ptx) == [
-        "mma m16n8k8",
-        "tcgen05 kind::f16",
-        "wgmma m64n256k16",
-    ]
-    assert compile.matrix_instructions("fma.rn.f32 %f1, %f2, %f3;") == []
-    sass = "LDG.E.128.CONSTANT R4, [R2]; LDG.E R1, [R2]; LDG.E.U16 R1, [R2]; LDGSTS.E [R1], [R2]"
-    assert compile.global_loads(sass) == ["LDG 128"]
-    assert compile.global_loads("LDGSTS.E.BYPASS.LTC128B.128 [R1]; LDG.E") == ["LDGSTS 128"]
-    assert compile.global_loads("LDG.E.LTC128B R1, [R2]") == ["LDG 32"]
-    assert compile.global_loads("UTMALDG.2D [UR8], [UR4]; LDG.E.128") == ["TMA"]
-    assert compile.global_loads("STG.E.128 [R2], R4") == []
-
-
 @pytest.mark.parametrize(
     ("count", "wanted", "indices"),
     [(9, None, [*range(9)]), (2, 5, [0, 1]), (9, 3, [0, 4, 8]), (9, 1, [0]), (0, 3, [])],
