@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from harness.report.amounts import power
-from harness.studies.compare import alone, every_seed, initially
+from harness.studies.alone import alone, every_seed, initially
 from harness.studies.spec import Evidence, Verdict, combined, not_measured
 
 CLAIM = "An agent learns by acting."

@@ -1,4 +1,4 @@
-"""Two settings over the same seeds, and one setting by itself: what trials say of a claim.
+"""Two settings over the same seeds: what trials say of a claim that one is ahead.
 
 From five pairs of seeds on the interval decides (harness.survival.paired_ratio). Fewer have none.
 There only the order of all seeds says something: that each of three seeds of one setting is ahead
@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from harness import survival
-from harness.curve import OF_DEVICE, REACHED, TUNING, Curve
+from harness.curve import OF_DEVICE, TUNING, Curve
 from harness.report.amounts import amount, power
-from harness.report.words import digits, plain, ratio
+from harness.report.words import count, digits, plain, ratio
 from harness.studies.spec import DEPENDS, REFUTED, SUPPORTED, UNCLEAR, Evidence, by_interval
 
 DEVICES = ("cpu", "cuda")
@@ -76,14 +76,14 @@ class Duel:
     @property
     def words(self) -> str:
         """Both in full, b first."""
-        both = (self.of_b, self.of_a)
-        return " against ".join(f"{told.label}: {told.full}" for told in both)
+        a, b = self.of_a, self.of_b
+        return f"{b.label}: {b.full} against {a.label}: {a.full}"
 
     @property
     def brief(self) -> str:
         """The same without the seeds."""
-        both = (self.of_b, self.of_a)
-        return " against ".join(f"{told.label}: {told.text}" for told in both)
+        a, b = self.of_a, self.of_b
+        return f"{b.label}: {b.text} against {a.label}: {a.text}"
 
     @property
     def every_seed(self) -> bool:
@@ -152,9 +152,9 @@ def duel_on(device: str, evidence: Evidence, a: Side, b: Side, currency: str) ->
 
     def show(values: Sequence[float], curves: Sequence[Curve]) -> tuple[str, str]:
         middle = survival.median(values)
-        got = f"{sum(map(math.isfinite, values))} of {_seeds(len(values))}"
+        got = f"{sum(map(math.isfinite, values))} of {count(len(values), 'seed')}"
         if math.isinf(middle):
-            spent = max((_number(c.spent("steps")) or 0.0) for c in curves)
+            spent = max((usable(c.spent("steps")) or 0.0) for c in curves)
             return f"not reached in {amount(spent, 'steps')} steps", got
         unit = f" {currency}" if currency in ("steps", "samples") else ""
         return f"{amount(middle, currency)}{unit}", got
@@ -166,12 +166,12 @@ def shifted(evidence: Evidence, a: Side, b: Side) -> Duel | None:
     """The metric on the moved data at the end of training: of a over that of b, less is better."""
 
     def value(curve: Curve) -> float | None:
-        number = _number(curve.shifted)
+        number = usable(curve.shifted)
         return number if number is None or curve.lower_is_better else 1 / number
 
     def show(values: Sequence[float], curves: Sequence[Curve]) -> tuple[str, str]:
         last = [c.points[-1].metric for c in curves if c.points]
-        known = [v for v in map(_number, last) if v is not None]
+        known = [v for v in map(usable, last) if v is not None]
         before = f" after {power(survival.median(known))} unmoved" if known else ""
         moved = survival.median(
             [v if c.lower_is_better else 1 / v for v, c in zip(values, curves, strict=True)]
@@ -280,55 +280,15 @@ def eased(duels: Sequence[Duel]) -> str:
     return told[0] if len(told) == len(duels) else UNCLEAR
 
 
-def every_seed(curves: Sequence[Curve]) -> tuple[str, str, str]:
-    """Whether a model gets to its target from every seed: the verdict, words and effect."""
-    # a target that was met before the first step took nothing
-    values = [took(c, "samples") or (0.0 if c.status == REACHED else math.inf) for c in curves]
-    first = curves[0]
-    k, n, low, high = survival.reached(values)
-    ends = [
-        v for c in curves if c.points and (v := _number(c.points[-1].metric, zero=True)) is not None
-    ]
-    got = f"; at the end {power(survival.median(ends))}" if ends else ""
-    middle = survival.median(values)
-    after = f" after {amount(middle, 'samples')} samples" if math.isfinite(middle) else ""
-    words = (
-        f"{plain(first.trial.workload)}: {k} of {_seeds(n)} reached a {plain(first.metric)} of "
-        f"{power(first.target)}{after}{got} (on {plain(first.device_name)})"
-    )
-    verdict = SUPPORTED if k == n else DEPENDS if k else REFUTED
-    effect = f"{k} of {n} [{low:.0%}, {high:.0%}]"
-    return (verdict if n >= FEWEST else UNCLEAR), words, effect
-
-
-def alone(evidence: Evidence, workload: str) -> list[Curve]:
-    """The trials of a workload's own setting, on the first device that has any."""
-    found = (evidence.finals(workload, device=device) for device in DEVICES)
-    return next((curves for curves in found if curves), [])
-
-
-def initially(curves: Sequence[Curve]) -> float | None:
-    """The median metric before training; None where it is not known."""
-    starts = [
-        v for c in curves if c.points and (v := _number(c.points[0].metric, zero=True)) is not None
-    ]
-    return survival.median(starts) if starts else None
-
-
-def made(curves: Sequence[Curve]) -> str:
-    """What a trained model wrote, drew or did; "" where none did."""
-    return next((c.generated for c in curves if c.status == REACHED and c.generated), "")
-
-
 def took(curve: Curve, currency: str) -> float | None:
     """What the target took, infinite if it was not reached; None if that is no number above 0."""
     try:
-        return _number(curve.to_target(currency))
+        return usable(curve.to_target(currency))
     except OverflowError:
         return None
 
 
-def _number(value: float | None, zero: bool = False) -> float | None:
+def usable(value: float | None, zero: bool = False) -> float | None:
     """A number above 0, or also 0; None for all else: files hold any, integers of any length."""
     try:
         number = math.nan if value is None else float(value)
@@ -337,16 +297,12 @@ def _number(value: float | None, zero: bool = False) -> float | None:
     return number if number > 0 or (zero and number == 0) else None
 
 
-def _seeds(n: int) -> str:
-    return f"{n} seed{'' if n == 1 else 's'}"
-
-
 def _all_of(n: int) -> str:
-    return f"{n} of {_seeds(n)}"
+    return f"{n} of {count(n, 'seed')}"
 
 
 def _no_interval(n: int) -> str:
-    return f"no interval from {_seeds(n)}"
+    return f"no interval from {count(n, 'seed')}"
 
 
 def _times(value: float) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from harness.report.words import plain, shorten
-from harness.studies.compare import alone, every_seed, made
+from harness.studies.alone import alone, every_seed, made
 from harness.studies.spec import SUPPORTED, UNCLEAR, Evidence, Verdict, combined, not_measured
 
 CLAIM = "A model of characters can write, and a model of pixels can complete an image."

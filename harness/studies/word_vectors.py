@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from harness.report.words import plain
-from harness.studies.compare import alone, every_seed, initially, made
+from harness.studies.alone import alone, every_seed, initially, made
 from harness.studies.spec import Evidence, Verdict, not_measured
 
 CLAIM = "Word vectors hold relations: man is to woman as king is to queen."
