@@ -14,7 +14,7 @@ import triton.language as tl
 from torch import Tensor
 
 from kernels import _launch
-from kernels._product import _describable, _descriptor, _multiprocessors
+from kernels._product import _describable, _descriptor
 from kernels._tiles import tile_of
 from kernels.spec import Build
 from kernels.tuning import Choice, Config, chosen
@@ -121,9 +121,7 @@ ALTERNATIVES: dict[str, dict[tuple[str, str], tuple[Config, ...]]] = {
 
 def _architecture(operand: Tensor) -> str:
     """The key of CONFIGS for the operand's device; see _launch.architecture."""
-    if operand.is_cuda and torch.cuda.get_device_capability(operand.device)[0] == 10:
-        return "sm_100"
-    return _launch.architecture(operand)
+    return "sm_100" if _launch.capability(operand)[0] == 10 else _launch.architecture(operand)
 
 
 def candidates(architecture: str, arithmetic: str, shape: str) -> tuple[Config, ...]:
@@ -161,7 +159,7 @@ def launch(a: Tensor, b: Tensor, out: Tensor, shape: str, tile: Config) -> None:
     tiles = triton.cdiv(M, tile.BLOCK_M) * triton.cdiv(N, tile.BLOCK_N)
     with _launch.device_of(a):
         if shape == "tma":
-            _add_persistent_kernel[(min(tiles, _multiprocessors(a)),)](
+            _add_persistent_kernel[(min(tiles, _launch.multiprocessors(a)),)](
                 _descriptor(a, tile.BLOCK_M, tile.BLOCK_K),
                 _descriptor(b, tile.BLOCK_K, tile.BLOCK_N),
                 _descriptor(out, tile.BLOCK_M, tile.BLOCK_N // 2),

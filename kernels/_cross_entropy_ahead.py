@@ -26,7 +26,6 @@ from kernels import _cross_entropy_builds, _launch
 from kernels import _cross_entropy_rows as by_row
 from kernels._cross_entropy_loss import Loss
 from kernels._cross_entropy_rows import Config, _gradients, _losses
-from kernels._product import _multiprocessors
 from kernels.spec import Build
 
 
@@ -77,7 +76,7 @@ MULTIPLY_BLOCK, MULTIPLY_PROGRAMS = 4096, 8  # programs a multiprocessor
 
 def _multiply(x: Tensor, grad: Tensor, out: Tensor) -> None:
     if x.numel():
-        programs = MULTIPLY_PROGRAMS * _multiprocessors(x)
+        programs = MULTIPLY_PROGRAMS * _launch.multiprocessors(x)
         with _launch.device_of(x):
             _multiply_kernel[(min(programs, triton.cdiv(x.numel(), MULTIPLY_BLOCK)),)](
                 x, out, grad, x.numel(), IN_PLACE=out is x, BLOCK=MULTIPLY_BLOCK, num_warps=8
@@ -96,7 +95,7 @@ def _forward(input: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
     by_row.reduce(each, loss, classes, True, out, denominator)  # for the denominator
     if rows:
         with _launch.device_of(input):
-            _ahead_kernel[(min(rows, _multiprocessors(input)),)](
+            _ahead_kernel[(min(rows, _launch.multiprocessors(input)),)](
                 input_ptr=input,
                 loss_ptr=each,
                 denominator_ptr=denominator,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 import torch
 import torch.autograd.forward_ad
@@ -14,6 +14,17 @@ DTYPES = (torch.float32, torch.float16, torch.bfloat16)
 
 # What @triton.jit looks at: whether kernels run in Triton's interpreter, on the CPU.
 INTERPRETED: bool = triton.knobs.runtime.interpret
+
+
+class Gpu(NamedTuple):
+    """What a launch depends on of its GPU: the compute capability, and how many multiprocessors."""
+
+    capability: tuple[int, int]
+    multiprocessors: int
+
+
+# A GPU that is not there, whose launches harness/dry_run.py records: CPU tensors stand for its own.
+assumed: Gpu | None = None
 
 
 def check_operand(function: str, name: str, operand: Any, dimensions: str) -> None:
@@ -77,7 +88,7 @@ def check_runnable(function: str, operand: Tensor) -> None:
     Raises:
         RuntimeError: no kernel runs on this device, or forward-mode differentiation is on.
     """
-    if not (operand.is_cuda or (INTERPRETED and operand.device.type == "cpu")):
+    if not (operand.is_cuda or assumed or (INTERPRETED and operand.device.type == "cpu")):
         raise RuntimeError(
             f"{function}: Triton kernels do not run on {operand.device}; move the tensors to a "
             "CUDA device, or set TRITON_INTERPRET=1 before importing kernels to check "
@@ -150,9 +161,23 @@ def architecture(operand: Tensor) -> str:
     What counts is shared memory: 227 KiB a block on capability 9.x and 10.x ("sm_90"), while
     "sm_80" keeps to the 99 KiB that 8.6, 8.9 and 12.x have.
     """
-    if operand.is_cuda and torch.cuda.get_device_capability(operand.device)[0] in (9, 10):
-        return "sm_90"
-    return "sm_80"
+    return "sm_90" if capability(operand)[0] in (9, 10) else "sm_80"
+
+
+def capability(operand: Tensor) -> tuple[int, int]:
+    """The compute capability of the operand's device; (8, 0) in the interpreter."""
+    if assumed:
+        return assumed.capability
+    return torch.cuda.get_device_capability(operand.device) if operand.is_cuda else (8, 0)
+
+
+def multiprocessors(operand: Tensor) -> int:
+    """How many the operand's device has."""
+    if assumed:
+        return assumed.multiprocessors
+    if operand.is_cuda:
+        return torch.cuda.get_device_properties(operand.device).multi_processor_count
+    return 2  # the interpreter's programs, so that each has several tiles
 
 
 def float32_precision() -> str:

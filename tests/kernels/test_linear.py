@@ -97,7 +97,7 @@ def test_persistent_programs_walk_over_all_tiles(device, monkeypatch, activation
         pytest.skip("needs a TMA unit")
     tile = Config(64, 64, 32, 4, 2, GROUP_M=2) if device == "cuda" else Config(16, 16, 16, 4, 2, 2)
     monkeypatch.setattr(_linear_kernel, "select", lambda *layer: ("tma", tile))
-    monkeypatch.setattr(_linear_kernel, "_multiprocessors", lambda operand: 3)
+    monkeypatch.setattr(_launch, "multiprocessors", lambda operand: 3)
     M, N, K = 5 * tile.BLOCK_M + 1, 2 * tile.BLOCK_N + 8, 2 * tile.BLOCK_K + 8
     check(module, operands(device, torch.float16, M, N=N, K=K, bias=bias), activation)
 
