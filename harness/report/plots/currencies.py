@@ -74,7 +74,7 @@ def figure(part: pd.DataFrame) -> Figure | None:
     """Four panels that share their vertical axis."""
     if not _drawable(part):
         return None
-    drawn, _ = _drawn(part)
+    drawn = pd.concat([rows for _, rows in _series(part)][:MAX_LINES])
     looks = [Look(name, int(rows["look"].iloc[0])) for name, rows in _series(drawn)]
     several = len(looks) > 1
     high = _HIGHER if several else _HIGH
@@ -129,11 +129,10 @@ def caption(part: pd.DataFrame) -> str:
     else:
         sentences = [f"{what}.", *(_ended(name, rows) for name, rows in every.items())]
     for currency in DRAWN:
-        known = [_known(rows, currency) for rows in every.values()]
-        if not all(known):
-            unknown = [rows for rows, has in zip(every.values(), known, strict=True) if not has]
-            why = why_unknown(unknown[0], currency).rstrip(".")
-            some = f" of {', '.join(map(_title, unknown))}" if any(known) else ""
+        unknown = {name: rows for name, rows in every.items() if not _known(rows, currency)}
+        if unknown:
+            why = why_unknown(next(iter(unknown.values())), currency).rstrip(".")
+            some = f" of {', '.join(unknown)}" if len(unknown) < len(every) else ""
             sentences.append(f"No {_NAMES.get(currency, currency)}{some}: {why}.")
     if len(every) > MAX_LINES:
         left_out = count(len(every) - MAX_LINES, "more line")
@@ -161,10 +160,6 @@ def _series(part: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
 def _compared(part: pd.DataFrame) -> bool:
     """Whether it is of several settings, and not of one on several devices."""
     return part["device"].nunique() == 1 and part["series"].nunique() > 1
-
-
-def _title(rows: pd.DataFrame) -> str:
-    return f"{rows['series'].iloc[0]}"
 
 
 def _ended(name: str, rows: pd.DataFrame) -> str:
@@ -201,12 +196,6 @@ def _cheapest(what: str, every: Mapping[str, pd.DataFrame]) -> str:
     return (
         f"{words} Not reached by half of the seeds or more: {', '.join(short)}." if short else words
     )
-
-
-def _drawn(part: pd.DataFrame) -> tuple[pd.DataFrame, int]:
-    """What there is room for, and how many lines are left out."""
-    every = [rows for _, rows in _series(part)]
-    return pd.concat(every[:MAX_LINES]), max(0, len(every) - MAX_LINES)
 
 
 def _known(rows: pd.DataFrame, currency: str) -> bool:
