@@ -9,6 +9,7 @@ from harness import noise
 from harness.faults import faults
 from harness.session import Session
 from harness.store import REPORT
+from harness.words import count
 
 
 def lines(run: Session, counts: Mapping[str, int], arguments: Sequence[str]) -> Iterator[str]:
@@ -24,9 +25,6 @@ def lines(run: Session, counts: Mapping[str, int], arguments: Sequence[str]) -> 
     floors = noise.floors(row.extra_info for row in run.rows.values())
     for (device, mode), floor in floors.items():
         yield f"noise floor, {device} {mode}: {floor}"
-    for device, wrong in faults(run.rows.values()).items():
-        for one in wrong:
-            yield f"!! {one}: no {device} row of this run is to be trusted"
     yield from run.problems
     done = run.rows.keys() | run.probed.keys()
     missing = [m for group in run.members.values() for m in group if m.id not in done]
@@ -36,7 +34,11 @@ def lines(run: Session, counts: Mapping[str, int], arguments: Sequence[str]) -> 
         why = "interrupted" if missing else "the budget was spent"
         given = [a for a in arguments if not a.startswith("--resume")]
         again = " ".join(shlex.quote(a) for a in [*given, f"--resume={run.run}"])
-        yield f"{len(missing) + len(late)} rows are missing ({why}); go on with: pytest {again}"
+        many = len(missing) + len(late)
+        are = "are" if many > 1 else "is"
+        yield f"{count(many, 'row')} {are} missing ({why}); go on with: pytest {again}"
     if "cuda" in run.options.devices and not run.gpu_usable:
         yield f"cuda was asked for, and there is none: {run.gpu_reason}"
     yield f"{REPORT}: python -m harness report {run.run}"
+    for device, wrong in faults(run.rows.values()).items():
+        yield f"!! {'; '.join(wrong)}: nothing of {device} in this run counts; measure it again"

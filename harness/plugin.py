@@ -22,12 +22,14 @@ import pytest
 from harness import closing, names, options, order, record
 from harness.comparison import Checker
 from harness.convergence import Setting
+from harness.faults import faults
 from harness.progress import LiveProgress
 from harness.record import Row
 from harness.replay import TIMER, replay
 from harness.session import Build, Member, Options, Session
 from harness.store import StoreError
 from harness.timing import MODES
+from harness.words import count
 
 # what is asked for first, and so what a short budget has
 MODES_OF = {"cpu": ("host", "cold"), "cuda": MODES}
@@ -256,8 +258,8 @@ def pytest_runtestloop(session: pytest.Session) -> None:
     terminal: Any = session.config.pluginmanager.getplugin("terminalreporter")
     if run and terminal and session.config.get_verbosity() == 0:
         terminal.showfspath = False
-        kept = f", {run.kept} rows kept" if run.kept else ""
-        terminal.write_line(f"run: {run.run} ({run.cases_left} cases to measure{kept})")
+        kept = f", {count(run.kept, 'row')} kept" if run.kept else ""
+        terminal.write_line(f"run: {run.run} ({count(run.cases_left, 'case')} to measure{kept})")
         run.progress = LiveProgress(terminal, run.cases_left, run.options.budget_s)
 
 
@@ -272,7 +274,7 @@ def pytest_report_teststatus(
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """benchmark.json, from all rows on disk; a run that measured nothing has not succeeded."""
+    """benchmark.json, from all rows on disk; a run that is void, or measured nothing, failed."""
     run = session.config.stash.get(_SESSION, None)
     if run is None:
         return
@@ -283,6 +285,8 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         found = counts[record.OK] or "" in run.probed.values()
         if not found and session.exitstatus == pytest.ExitCode.OK:
             session.exitstatus = pytest.ExitCode.NO_TESTS_COLLECTED
+        elif faults(run.rows.values()) and session.exitstatus == pytest.ExitCode.OK:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
     except StoreError as error:
         session.config.stash[_COUNTS] = {}
         run.problems.append(str(error))

@@ -13,11 +13,13 @@ from typing import Any
 from harness import budget, case, environment, noise, probes, record, selfcheck, trials
 from harness.comparison import Comparison
 from harness.convergence import Setting
+from harness.curve import Curve
 from harness.folder import Folder
 from harness.progress import LiveProgress
 from harness.record import Row
 from harness.roofline import Roofs
 from harness.statistics import quickest
+from harness.words import count, ratio
 
 Build = Callable[[str], Comparison]
 
@@ -128,7 +130,10 @@ class Session:
         row = Row(member.id, label, member.name, member.params, fields, trials.samples(outcome))
         self.folder.put([row])
         if self.progress and member.wanted:
-            told = f"{setting.name} {member.device}: {_told_trials(fields)}" if outcome else refused
+            told = refused
+            if outcome:
+                words = _told_trials(fields, outcome.finals)
+                told = f"{setting.name} {member.device}: {words}"
             self.progress.end(told, outcome is not None)
         return row
 
@@ -144,17 +149,17 @@ class Session:
             return why
         if self.progress:
             self.progress.begin(f"probe {name} {member.device}")
-        count = 0
+        found = 0
         for finding in probes.load(name).run(member.device, self.options.preset):
             self.folder.store.append_finding(finding)
-            count += 1
+            found += 1
             if time.perf_counter() - self.start >= self._ends[member.fixture]:
                 # a probe of the full preset lasts minutes, and is not to outlast the budget
-                why = f"budget: {self._share(member)} spent after {count} of its findings"
+                why = f"budget: {self._share(member)} spent after {found} of its findings"
                 self.probed[member.id] = why
                 break
         if self.progress:
-            self.progress.end(f"probe {name} {member.device}: {count} findings", False)
+            self.progress.end(f"probe {name} {member.device}: {count(found, 'finding')}", False)
         return why
 
     def _runner(self, member: Member) -> trials.Runner:
@@ -302,16 +307,26 @@ class Session:
         return self.folder.finish()
 
 
-def _told_trials(info: Mapping[str, Any]) -> str:
-    got = f"{info['reached']} of {info['n']} seeds"
+def _told_trials(info: Mapping[str, Any], finals: Sequence[Curve]) -> str:
+    got = f"{info['reached']} of {count(info['n'], 'seed')}"
     if info["steps_to_target"] is None:
         return f"{got}; {info['reason']}"
     rate = f"rate {info['learning_rate']:.3g}{' (edge of the grid)' * bool(info['rate_on_edge'])}"
     if info["median_s"] is None:
         took = f"no time ({info['median_s_reason']})"
     else:
-        took = _seconds(info["median_s"])
-    return f"{info['steps_to_target']:,.0f} steps, {took}, {got}, {rate}"
+        took = f"{_seconds(info['median_s'])}{_ends(finals, 'seconds', _seconds)}"
+    steps = f"{info['steps_to_target']:,.0f} steps{_ends(finals, 'steps', '{:,.0f}'.format)}"
+    return f"{steps}, {took}, {got}, {rate}"
+
+
+def _ends(finals: Sequence[Curve], currency: str, show: Callable[[float], str]) -> str:
+    """The least and the most over seeds: of few seeds there is no interval."""
+    found = [value for c in finals if (value := c.to_target(currency)) is not None]
+    if len(found) < 2:
+        return ""
+    least, most = (show(end) if end < math.inf else "never" for end in (min(found), max(found)))
+    return f" ({least} to {most} over seeds)"
 
 
 def _told(rows: Sequence[Row]) -> str:
@@ -327,11 +342,11 @@ def _told_one(info: Mapping[str, Any]) -> str:
     if info["median_high_s"] is None:
         text += f" (n={info['n']}, no interval)"
     else:
-        half = (info["median_high_s"] - info["median_low_s"]) / 2
-        text += f" ±{half / info['median_s']:.1%}"
+        half = 50 * (info["median_high_s"] - info["median_low_s"]) / info["median_s"]
+        text += f" ±{half:.{1 if half >= 0.1 else 3}f}%"
     if info["speedup_high"] and info["provider"] != info["baseline"]:
-        low, high = info["speedup_low"], info["speedup_high"]
-        text += f" ({info['speedup']:.2f}x, {low:.2f} to {high:.2f})"
+        speedup = ratio(info["speedup"], info["speedup_low"], info["speedup_high"])
+        text += f" (speedup {speedup})"
     doubts = [info["throttle_reasons"]] if info["throttled"] else []
     doubts += ["above the measured roof"] if info["above_roof"] else []
     return f"{text} !! {'; '.join(doubts)}" if doubts else text

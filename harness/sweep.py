@@ -19,6 +19,7 @@ from harness.convergence import Setting
 from harness.progress import LiveProgress
 from harness.session import Member, Session
 from harness.store import REPORT, StoreError
+from harness.words import count
 
 _TEST = "test_convergence"
 _FILE = f"tests/benchmarks/{_TEST}.py"
@@ -78,8 +79,8 @@ def run(
     )
     sweep = Session(wanted, members, cluster.engine if cluster else engine, cluster is not None)
     started(sweep.run)
-    kept = f", {sweep.kept} rows kept" if sweep.kept else ""
-    print(f"run: {sweep.run} ({sweep.cases_left} settings to train{kept})", flush=True)
+    kept = f", {count(sweep.kept, 'row')} kept" if sweep.kept else ""
+    print(f"run: {sweep.run} ({count(sweep.cases_left, 'setting')} to train{kept})", flush=True)
     sweep.progress = LiveProgress(_Screen(), sweep.cases_left, None)
     interrupted = False
     try:

@@ -7,6 +7,10 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 from harness.verdict import VERDICTS
+from harness.words import count as count  # the report has one place to ask
+from harness.words import decimals
+from harness.words import digits as digits
+from harness.words import ratio as ratio
 
 _LONGEST = 600  # characters of one text that are shown
 _PREFIXES = (*((1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")), (1.0, ""))
@@ -36,14 +40,6 @@ def tally(verdicts: Sequence[str]) -> str:
     return ", ".join(f"{verdicts.count(v)} {v}" for v in VERDICTS if v in verdicts)
 
 
-def digits(value: float) -> str:
-    """Three significant digits, without an exponent between 1e-4 and 1e6."""
-    size = abs(value)
-    if size == 0 or not 1e-4 <= size < 1e6:
-        return f"{value:.3g}"
-    return f"{value:,.{_decimals(size)}f}"
-
-
 def si(value: float, unit: str) -> str:
     """e.g. si(0.00123, "s") is "1.23 ms"; decimal prefixes, so GB is 10^9."""
     factor, prefix = _prefix(value, unit)
@@ -57,25 +53,8 @@ def si_interval(value: float, low: float, high: float, unit: str) -> str:
     factor, _ = _prefix(value, unit)
     ends, size = (low / factor, high / factor), abs(value / factor)
     if 1e-4 <= size < 1e6:
-        return f"{si(value, unit)} [{', '.join(f'{end:,.{_decimals(size)}f}' for end in ends)}]"
+        return f"{si(value, unit)} [{', '.join(f'{end:,.{decimals(size)}f}' for end in ends)}]"
     return f"{si(value, unit)} [{', '.join(f'{end:.3g}' for end in ends)}]"
-
-
-def ratio(value: float, low: float, high: float) -> str:
-    """A speedup and its interval, e.g. "1.42 [1.38, 1.47]"; no end is rounded to 1."""
-    if math.isnan(low) or math.isnan(high):
-        return f"{digits(value)} [interval not known]"
-    if not 1e-4 <= value < 1e6:
-        return f"{digits(value)} [{low:.3g}, {high:.3g}]"
-    decimals = _decimals(value)
-    while decimals < 6 and any(round(end, decimals) == 1 != end for end in (low, high)):
-        decimals += 1
-    return f"{value:,.{decimals}f} [{low:,.{decimals}f}, {high:,.{decimals}f}]"
-
-
-def count(number: float, noun: str) -> str:
-    """e.g. count(2, "row") is "2 rows"."""
-    return f"{number:,.0f} {noun}{'' if number == 1 else 's'}"
 
 
 def whole(value: float) -> str:
@@ -88,10 +67,6 @@ def whole(value: float) -> str:
 def processor(device: str) -> str:
     """What a device is called in a sentence."""
     return {"cpu": "CPU", "cuda": "GPU"}.get(device, device)
-
-
-def _decimals(size: float) -> int:
-    return max(0, 2 - math.floor(math.log10(size)))
 
 
 def _prefix(value: float, unit: str) -> tuple[float, str]:

@@ -149,16 +149,21 @@ def test_the_first_cases_have_a_second_copy_of_their_baseline_and_so_a_noise_flo
     assert sum(r.extra_info["kind"] == record.AA for r in again) == noise.PAIRS
 
 
-def test_a_run_measures_first_what_is_known_and_says_where_it_is_wrong(project, monkeypatch):
-    measure(project).assert_outcomes(passed=2)
+def test_a_run_measures_first_what_is_known_and_fails_where_it_is_wrong(project, monkeypatch):
+    right = measure(project)
+    right.assert_outcomes(passed=2)
+    assert right.ret == pytest.ExitCode.OK
+    right.stdout.no_fnmatch_line("!! *")
     found, _ = store.read(store.runs(project.path / "results")[0])
     assert [r.id for r in found][:2] == ["check::cpu::nothing", "check::cpu::delay"]
     monkeypatch.setitem(selfcheck.DELAY_S, "cpu", 3e-3)
     spin = selfcheck._spin
     monkeypatch.setattr(selfcheck, "_spin", lambda: (spin()[0], 2e-3))
-    result = measure(project)
-    result.stdout.fnmatch_lines(
-        ["!! self-check delay: 2.000 ms were measured as 3.*: no cpu row of this run is to be*"]
+    void = measure(project)
+    void.assert_outcomes(passed=2)
+    assert void.ret == pytest.ExitCode.TESTS_FAILED
+    void.stdout.fnmatch_lines(
+        ["!! self-check delay: 2.000 ms were measured as 3.*: nothing of cpu in this run counts;*"]
     )
 
 
@@ -294,7 +299,7 @@ def test_late(compare, provider):
 """
     project.write(more=more)
     result = measure(project, no_reraise_ctrlc=True)
-    result.stdout.fnmatch_lines(["*1 rows are missing (interrupted); go on with: *--resume=*"])
+    result.stdout.fnmatch_lines(["*1 row is missing (interrupted); go on with: *--resume=*"])
     assert set(statuses(project).values()) == {"ok"}
     saved = json.loads((store.runs(project.path / "results")[0] / store.BENCHMARK).read_text())
     assert saved["benchmarks"]

@@ -1,5 +1,6 @@
 """python -m harness sweep: pytest's settings, rows and run folder, without pytest."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -49,6 +50,10 @@ def test_a_sweep_is_a_run_and_one_that_is_resumed_does_nothing_twice(tmp_path, c
     said = capsys.readouterr().out
     found = run(tmp_path)
     assert str(found) in said and "1 ok" in said and "3 of 3 seeds" in said
+    assert "(1 setting to train)" in said
+    took = re.search(r"([\d,]+) steps \(([\d,]+) to ([\d,]+) over seeds\), .* over seeds\)", said)
+    steps = sorted(round(c.to_target("steps")) for c in store.read_curves(found)[0])
+    assert [int(n.replace(",", "")) for n in took.groups()] == [steps[1], steps[0], steps[2]]
     rows, problems = store.read(found)
     assert not problems and [row.status for row in rows] == [record.OK]
     info = rows[0].extra_info
@@ -57,7 +62,7 @@ def test_a_sweep_is_a_run_and_one_that_is_resumed_does_nothing_twice(tmp_path, c
     assert (found / store.BENCHMARK).exists() and (found / store.ENVIRONMENT).exists()
     before = [(found / name).read_bytes() for name in (store.ROWS, store.CURVES)]
     assert main([*command, "--resume=last"]) == 0
-    assert "0 settings to train, 1 rows kept" in capsys.readouterr().out
+    assert "0 settings to train, 1 row kept" in capsys.readouterr().out
     assert before == [(found / name).read_bytes() for name in (store.ROWS, store.CURVES)]
 
 
