@@ -32,6 +32,7 @@ from torch import Tensor
 from kernels import _cross_entropy_ahead, _cross_entropy_builds, _launch
 from kernels import _cross_entropy_rows as by_row
 from kernels._cross_entropy_loss import Loss, check_loss
+from kernels._cross_entropy_magnitude import sizes, weighed
 from kernels.spec import (
     BACKWARD,
     FORWARD,
@@ -81,41 +82,6 @@ def magnitude(
     return weighed(sizes(input.double()), target, weight, ignore_index, reduction, label_smoothing)
 
 
-def sizes(x: Tensor) -> Tensor:
-    """[rows, classes]: the scale of the rounding error of each m - x_c + log s.
-
-    Its terms, and 1 + sum_j p_j (m - x_j): how wrong log s is when each exponential is wrong by
-    1 + m - x_j units. Never negative; differentiable.
-    """
-    below = x.amax(dim=1, keepdim=True) - x
-    below = below.masked_fill(below.isinf(), 0.0)  # adds nothing: its exponential is 0
-    e = below.neg().exp()
-    total = e.sum(dim=1, keepdim=True)
-    return below + total.log() + 1 + (e * below).sum(dim=1, keepdim=True) / total
-
-
-def weighed(
-    sizes: Tensor,
-    target: Tensor,
-    weight: Tensor | None,
-    ignore_index: int,
-    reduction: str,
-    label_smoothing: float,
-) -> Tensor:
-    """sum_c |q_c| sizes_c of each row, reduced as the loss is; rows without a class count as 0."""
-    classes = sizes.shape[1]
-    counted = (target != ignore_index) & (target >= 0) & (target < classes)
-    w = sizes.new_ones(classes) if weight is None else weight.double().abs()
-    at = target.where(counted, 0)
-    each = (1 - label_smoothing) * w[at] * sizes.gather(1, at[:, None])[:, 0]
-    if label_smoothing:
-        each = each + label_smoothing * (sizes @ w) / classes
-    each = each.where(counted, 0.0)
-    if reduction == "none":
-        return each
-    return each.sum() if reduction == "sum" else each.sum() / w[at].where(counted, 0.0).sum()
-
-
 def cross_entropy(
     input: Tensor,
     target: Tensor,
@@ -146,16 +112,8 @@ def cross_entropy(
             or differentiating twice.
     """
     _launch.check_operand("cross_entropy", "input", input, "[rows, classes]")
-    check_loss(
-        "cross_entropy",
-        input,
-        input.shape[1],
-        target,
-        weight,
-        ignore_index,
-        reduction,
-        label_smoothing,
-    )
+    options = (ignore_index, reduction, label_smoothing)
+    check_loss("cross_entropy", input, input.shape[1], target, weight, *options)
     _launch.check_runnable("cross_entropy", input)
     loss, _, _ = _forward(input, target, weight, ignore_index, reduction, float(label_smoothing))
     return loss
@@ -164,6 +122,19 @@ def cross_entropy(
 def _loss(target: Tensor, weight: Tensor | None, ignore_index: int, smoothing: float) -> Loss:
     weight = None if weight is None else weight.contiguous()
     return Loss(target.contiguous(), weight, ignore_index, smoothing)
+
+
+def outputs(input: Tensor, reduction: str) -> tuple[Tensor, Tensor, Tensor]:
+    """Memory for what the forward operators of both losses return.
+
+    The loss, [] or [rows] for "none"; the rows' statistics, [rows, 3] float32; the denominator of
+    a reduction, [1] float32, or [0] for "none".
+    """
+    rows = input.shape[0]
+    out = input.new_empty((rows,) if reduction == "none" else ())
+    statistics = input.new_empty((rows, 3), dtype=torch.float32)
+    denominator = statistics.new_empty(0 if reduction == "none" else 1)
+    return out, statistics, denominator
 
 
 @torch.library.custom_op("flopwise::cross_entropy", mutates_args=())
@@ -175,11 +146,8 @@ def _forward(
     reduction: str,
     label_smoothing: float,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """The loss, the rows' statistics, and the denominator of a reduction."""
     _launch.check_runnable("cross_entropy", input)
-    out, statistics, denominator = _empty(
-        input, target, weight, ignore_index, reduction, label_smoothing
-    )
+    out, statistics, denominator = outputs(input, reduction)
     loss = _loss(target, weight, ignore_index, label_smoothing)
     if reduction == "none":
         by_row.losses(input, loss, out, statistics)
@@ -191,19 +159,9 @@ def _forward(
 
 
 @_forward.register_fake
-def _empty(
-    input: Tensor,
-    target: Tensor,
-    weight: Tensor | None,
-    ignore_index: int,
-    reduction: str,
-    label_smoothing: float,
-) -> tuple[Tensor, Tensor, Tensor]:
-    rows = input.shape[0]
-    out = input.new_empty((rows,) if reduction == "none" else ())
-    statistics = input.new_empty((rows, 3), dtype=torch.float32)
-    denominator = statistics.new_empty(0 if reduction == "none" else 1)
-    return out, statistics, denominator
+def _(input: Tensor, *others: Any) -> tuple[Tensor, Tensor, Tensor]:
+    *_, reduction, _ = others
+    return outputs(input, reduction)
 
 
 @torch.library.custom_op("flopwise::cross_entropy_backward", mutates_args=())
@@ -225,16 +183,7 @@ def _backward(
 
 
 @_backward.register_fake
-def _(
-    grad: Tensor,
-    input: Tensor,
-    target: Tensor,
-    weight: Tensor | None,
-    statistics: Tensor,
-    denominator: Tensor,
-    ignore_index: int,
-    label_smoothing: float,
-) -> Tensor:
+def _(grad: Tensor, input: Tensor, *others: Any) -> Tensor:
     return input.new_empty(input.shape)
 
 

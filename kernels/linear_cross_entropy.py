@@ -12,6 +12,9 @@ In two cases backward makes the logits again instead, 8 flops: for reduction="no
 gradients of single rows cannot be applied to a dweight already summed over rows; and for float16,
 in which small gradients would be lost before a loss scale reaches them.
 
+A chunk's work stands in kernels/_linear_cross_entropy_chunks.py, the operators of both passes in
+kernels/_linear_cross_entropy_autograd.py.
+
 What chunks add to dweight is summed in float32 registers and rounded to the weight's dtype once a
 chunk, for at most 4 chunks: with the last product with the upstream gradient, at most 5 roundings.
 Chunks are of 2048 tokens or, past 8192, of a quarter of all while that takes less memory; then
@@ -44,7 +47,7 @@ narrowly.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -52,13 +55,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from kernels import _cross_entropy_builds, _launch
-from kernels import _cross_entropy_rows as by_row
+from kernels import _linear_cross_entropy_autograd as autograd
 from kernels import _linear_cross_entropy_chunks as chunks
 from kernels._added_product import choices as choices
-from kernels._cross_entropy_loss import Loss, check_loss
+from kernels._cross_entropy_loss import check_loss
+from kernels._cross_entropy_magnitude import sizes, weighed
+from kernels.cross_entropy import reference as of_logits
 from kernels.spec import FORWARD, FORWARD_BACKWARD, FORWARD_GRADIENT, Build, Case, Cost, Operation
-
-_cross_entropy = importlib.import_module("kernels.cross_entropy")  # the file, not its function
 
 
 def reference(
@@ -74,9 +77,8 @@ def reference(
 ) -> Tensor:
     """torch's linear and then cross_entropy's reference, all logits in memory."""
     logits = F.linear(input, linear_weight, linear_bias)
-    return _cross_entropy.reference(
-        logits, target, weight, ignore_index, reduction, label_smoothing
-    )
+    options = (weight, ignore_index, reduction, label_smoothing)
+    return of_logits(logits, target, *options)
 
 
 def magnitude(
@@ -95,9 +97,9 @@ def magnitude(
     x, w = input.double(), linear_weight.double()
     b = None if linear_bias is None else linear_bias.double()
     wrong = F.linear(x.abs(), w.abs(), None if b is None else b.abs())
-    sizes = _cross_entropy.sizes(F.linear(x, w, b)) + 2 * wrong.amax(dim=1, keepdim=True)
+    size = sizes(F.linear(x, w, b)) + 2 * wrong.amax(dim=1, keepdim=True)
     options = (weight, ignore_index, reduction, label_smoothing)
-    return _cross_entropy.weighed(sizes, target, *options)
+    return weighed(size, target, *options)
 
 
 def linear_cross_entropy(
@@ -149,203 +151,13 @@ def linear_cross_entropy(
                 "one for each class"
             )
     check_loss(name, input, classes, target, weight, ignore_index, reduction, label_smoothing)
-    _check_runnable(input)
+    autograd.check_runnable(input)
     ahead = torch.is_grad_enabled() and reduction != "none" and input.dtype != torch.float16
     needs = [
         ahead and t is not None and t.requires_grad for t in (input, linear_weight, linear_bias)
     ]
-    return _forward(
-        input,
-        linear_weight,
-        target,
-        linear_bias,
-        weight,
-        ignore_index,
-        reduction,
-        float(label_smoothing),
-        needs,
-    )[0]
-
-
-def _check_runnable(operand: Tensor) -> None:
-    _launch.check_runnable("linear_cross_entropy", operand)
-    _launch.check_dot("linear_cross_entropy", operand)
-
-
-def _loss(
-    target: Tensor, weight: Tensor | None, ignore_index: int, smoothing: float, bias: Tensor | None
-) -> Loss:
-    weight, bias = (t if t is None else t.contiguous() for t in (weight, bias))
-    return Loss(target.contiguous(), weight, ignore_index, smoothing, bias)
-
-
-@torch.library.custom_op("flopwise::linear_cross_entropy", mutates_args=())
-def _forward(
-    input: Tensor,
-    linear_weight: Tensor,
-    target: Tensor,
-    linear_bias: Tensor | None,
-    weight: Tensor | None,
-    ignore_index: int,
-    reduction: str,
-    label_smoothing: float,
-    needs: Sequence[bool],
-) -> list[Tensor]:
-    """The loss, the rows' statistics, a reduction's denominator, and the sum's gradients needed."""
-    _check_runnable(input)
-    rows, classes = input.shape[0], linear_weight.shape[0]
-    statistics = input.new_empty((rows, 3), dtype=torch.float32)
-    loss = _loss(target, weight, ignore_index, label_smoothing, linear_bias)
-    out = input.new_empty((rows,) if reduction == "none" else ())
-    denominator = statistics.new_empty(0 if reduction == "none" else 1)
-    losses = out if reduction == "none" else statistics.new_empty(rows)
-    gradients = chunks.by_chunk(input, linear_weight, loss, statistics, losses, needs)
-    if reduction != "none":
-        by_row.reduce(losses, loss, classes, reduction == "mean", out, denominator)
-    return [out, statistics, denominator, *gradients]
-
-
-@_forward.register_fake
-def _(
-    input: Tensor,
-    linear_weight: Tensor,
-    target: Tensor,
-    linear_bias: Tensor | None,
-    weight: Tensor | None,
-    ignore_index: int,
-    reduction: str,
-    label_smoothing: float,
-    needs: Sequence[bool],
-) -> list[Tensor]:
-    statistics = input.new_empty((input.shape[0], 3), dtype=torch.float32)
-    out = input.new_empty((input.shape[0],) if reduction == "none" else ())
-    denominator = statistics.new_empty(0 if reduction == "none" else 1)
-    return [out, statistics, denominator, *_empty_gradients(input, linear_weight, needs)]
-
-
-def _empty_gradients(input: Tensor, linear_weight: Tensor, needs: Sequence[bool]) -> list[Tensor]:
-    shapes = (input.shape, linear_weight.shape, linear_weight.shape[:1])
-    return [input.new_empty(s) for s, needed in zip(shapes, needs, strict=True) if needed]
-
-
-@torch.library.custom_op("flopwise::linear_cross_entropy_backward", mutates_args=())
-def _backward(
-    grad: Tensor, denominator: Tensor, gradients: Sequence[Tensor], operands: Sequence[Tensor]
-) -> list[Tensor]:
-    """Gradients of the sum to gradients of the reduction, none of them in place.
-
-    The operands differentiated are not read: they are here so that autograd knows that the result
-    depends on them, and differentiating twice raises whatever grad is.
-    """
-    _check_runnable(grad)
-    scaled = [torch.empty_like(t) for t in gradients]
-    for t, out in zip(gradients, scaled, strict=True):
-        chunks.scale(t, grad, denominator, out)
-    return scaled
-
-
-@_backward.register_fake
-def _(
-    grad: Tensor, denominator: Tensor, gradients: Sequence[Tensor], operands: Sequence[Tensor]
-) -> list[Tensor]:
-    return [torch.empty_like(t) for t in gradients]
-
-
-@torch.library.custom_op(
-    "flopwise::linear_cross_entropy_backward_in_place", mutates_args=("gradients",)
-)
-def _backward_in_place(grad: Tensor, denominator: Tensor, gradients: Sequence[Tensor]) -> None:
-    """The same in the memory of the gradients of the sum, which are written nowhere else."""
-    _check_runnable(grad)
-    for t in gradients:
-        chunks.scale(t, grad, denominator, t)
-
-
-@_backward_in_place.register_fake
-def _(grad: Tensor, denominator: Tensor, gradients: Sequence[Tensor]) -> None:
-    return None
-
-
-@torch.library.custom_op("flopwise::linear_cross_entropy_backward_again", mutates_args=())
-def _backward_again(
-    grad: Tensor,
-    input: Tensor,
-    linear_weight: Tensor,
-    target: Tensor,
-    linear_bias: Tensor | None,
-    weight: Tensor | None,
-    statistics: Tensor,
-    denominator: Tensor,
-    ignore_index: int,
-    label_smoothing: float,
-    needs: Sequence[bool],
-) -> list[Tensor]:
-    _check_runnable(grad)
-    loss = _loss(target, weight, ignore_index, label_smoothing, linear_bias)
-    return chunks.by_chunk(input, linear_weight, loss, statistics, None, needs, grad, denominator)
-
-
-@_backward_again.register_fake
-def _(
-    grad: Tensor,
-    input: Tensor,
-    linear_weight: Tensor,
-    target: Tensor,
-    linear_bias: Tensor | None,
-    weight: Tensor | None,
-    statistics: Tensor,
-    denominator: Tensor,
-    ignore_index: int,
-    label_smoothing: float,
-    needs: Sequence[bool],
-) -> list[Tensor]:
-    return _empty_gradients(input, linear_weight, needs)
-
-
-def _save(ctx: Any, inputs: tuple[Any, ...], output: list[Tensor]) -> None:
-    input, linear_weight, target, linear_bias, weight, ignore_index = inputs[:6]
-    reduction, smoothing, ctx.needs = inputs[6:]
-    _, statistics, denominator, *gradients = output
-    ctx.mark_non_differentiable(statistics, denominator, *gradients)
-    ctx.set_materialize_grads(False)  # else zeros are made for these, as large as they are
-    ctx.again = reduction == "none" or input.dtype == torch.float16
-    if ctx.again:
-        ctx.options = ignore_index, smoothing
-        ctx.save_for_backward(
-            input, linear_weight, target, linear_bias, weight, statistics, denominator
-        )
-    else:
-        differentiated = zip((input, linear_weight, linear_bias), ctx.needs, strict=True)
-        operands = [t for t, needed in differentiated if needed]
-        ctx.save_for_backward(denominator, *gradients, *operands)
-
-
-def _differentiate(ctx: Any, grads: list[Tensor | None]) -> tuple[Tensor | None, ...]:
-    grad = grads[0]
-    if grad is None:  # what follows the loss has no gradient either
-        return (None,) * 9
-    needs = ctx.needs
-    if ctx.again:
-        needs = [ctx.needs_input_grad[place] for place in (0, 1, 3)]
-        made = iter(_backward_again(grad, *ctx.saved_tensors, *ctx.options, needs))
-    else:
-        denominator, *saved = ctx.saved_tensors
-        kept, operands = saved[: len(saved) // 2], saved[len(saved) // 2 :]
-        if _launch.asked_once(grad):
-            _backward_in_place(grad, denominator, kept)
-            made = iter(kept)
-        else:
-            made = iter(_backward(grad, denominator, kept, operands))
-    input, linear_weight, linear_bias = (next(made) if needed else None for needed in needs)
-    return input, linear_weight, None, linear_bias, None, None, None, None, None
-
-
-_forward.register_autograd(_differentiate, setup_context=_save)
-for _operator in (_backward, _backward_again):
-    _launch.refuse_twice("linear_cross_entropy", _operator)
-_launch.refuse_vmap(
-    "linear_cross_entropy", _forward, _backward, _backward_in_place, _backward_again
-)
+    options = (ignore_index, reduction, float(label_smoothing))
+    return autograd.forward(input, linear_weight, target, linear_bias, weight, *options, needs)[0]
 
 
 def inputs(case: Case, device: str, seed: int) -> tuple[Tensor, Tensor, Tensor]:
