@@ -6,9 +6,9 @@ the network is trained on these 2048 transitions, which are thrown away.
 
 WORKLOAD is proximal policy optimisation, PPO (Schulman et al. 2017, arXiv 1707.06347): four epochs
 over each rollout, with a loss that gains nothing from moving the probability of an action further
-than a fifth. Advantages are generalised estimates (Schulman et al. 2015, arXiv 1506.02438). Variant
-"cartpole/reinforce" is REINFORCE with a learned baseline (Williams 1992): one step for each
-rollout, up the gradient of log-probability times the return that followed, less the value.
+than a fifth. Games and advantages are workloads.rollout's. Variant "cartpole/reinforce" is
+REINFORCE with a learned baseline (Williams 1992): one step for each rollout, up the gradient of
+log-probability times the return that followed, less the value.
 
 The target is the mean return of 256 games played greedily, from the same 256 states for every
 model: 475 of 500 is Gymnasium's own mark for "solved". PPO takes about 15 rollouts, 31 thousand
@@ -21,49 +21,27 @@ from __future__ import annotations
 import functools
 import itertools
 import math
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
 
 from workloads import data as datasets
 from workloads import optimizers, pole
+from workloads.rollout import DISCOUNT as DISCOUNT
+from workloads.rollout import REWARD as REWARD
+from workloads.rollout import Method, play
 from workloads.spec import Batch, Data, Flops, Target, Workload
 
 WIDTHS = (4, 64, 64, pole.ACTIONS + 1)
 GAMES = 256  # in validation
-DISCOUNT = 0.99
 CLIP = 0.2
 VALUE, ENTROPY = 0.5, 0.01  # weights in the loss
-
-# A step's reward in training: a pole that never falls has a value of 1, and the error of the value
-# does not drown the gradient of the policy in the layers that they share.
-REWARD = 1 - DISCOUNT
 
 LEARNING_RATE = 3e-3
 BATCH_SIZE = 256
 MAX_STEPS = 50 * 32  # 50 rollouts of 2048 transitions, four times over
-
-
-@dataclass(frozen=True)
-class Method:
-    """How much is played, and what is made of it.
-
-    Attributes:
-        carts: played at once.
-        steps: of each cart in a rollout.
-        epochs: of training on a rollout.
-        trace: lambda of the generalised advantage; with 1 it is the return that followed, less
-            the value. Where a rollout ends in the middle of a game, the value there stands for
-            the rest.
-    """
-
-    carts: int
-    steps: int
-    epochs: int
-    trace: float
-
 
 PPO = Method(carts=64, steps=32, epochs=4, trace=0.95)
 # as many transitions, but with fewer returns cut short: with 32 steps it takes twice the rollouts
@@ -138,59 +116,6 @@ def metric(model: nn.Module, batch: Batch) -> Tensor:
 
 def _greedy(model: nn.Module, state: Tensor) -> Tensor:
     return model(state)[:, :2].argmax(1)
-
-
-@torch.no_grad()
-def play(
-    policy: Callable[[Tensor], Tensor],
-    state: Tensor,
-    age: Tensor,
-    method: Method,
-    generator: torch.Generator,
-) -> tuple[Tensor, Tensor, Batch]:
-    """A rollout: every cart for `method.steps` steps, games that end followed by new ones.
-
-    A game that is broken off at 500 steps is not lost: its return goes on with the value of the
-    state that it was left in (Pardo et al. 2018, arXiv 1712.00378).
-
-    Args:
-        policy: states [n, 4] -> [n, 3], as a model.
-        state: of the carts [n, 4], and `age`, the steps of their games so far, int64 [n].
-        method: how much to play and how to estimate advantages.
-        generator: of actions and new games, on the device of `state`.
-
-    Returns:
-        state and age after the rollout, and its transitions as of `loss`, [steps * n] of them,
-        with advantages of mean 0 and standard deviation 1.
-    """
-    seen = []
-    for _ in range(method.steps):
-        out = policy(state)
-        logs = out[:, :2].log_softmax(1)
-        dice = torch.rand(len(state), generator=generator, device=state.device)
-        action = (dice >= logs[:, 0].exp()).long()
-        after = pole.step(state, action)
-        lost = pole.over(after)
-        ended = lost | (age + 1 >= pole.LIMIT)
-        log_probability = logs.gather(1, action.unsqueeze(1)).squeeze(1)
-        seen.append((state, action, log_probability, out[:, 2], after, lost, ended))
-        new = pole.start(len(state), generator, state.dtype)
-        state = torch.where(ended.unsqueeze(1), new, after)
-        age = torch.where(ended, 0, age + 1)
-    states, actions, logs, values, afters, losts, endeds = map(
-        torch.stack, zip(*seen, strict=True)
-    )  # each [steps, n, ...]
-
-    values_after = policy(afters.flatten(0, 1))[:, 2].unflatten(0, losts.shape)
-    surprise = REWARD + DISCOUNT * values_after * ~losts - values
-    advantage, backwards = torch.zeros_like(surprise[0]), []
-    for t in reversed(range(method.steps)):
-        advantage = surprise[t] + DISCOUNT * method.trace * advantage * ~endeds[t]
-        backwards.append(advantage)
-    advantages = torch.stack(backwards[::-1])
-    scaled = (advantages - advantages.mean()) / advantages.std()
-    y = torch.stack([actions.to(states.dtype), logs, scaled, advantages + values], dim=2)
-    return state, age, Batch(states.flatten(0, 1), y.flatten(0, 1))
 
 
 def batches(
