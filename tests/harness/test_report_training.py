@@ -1,4 +1,4 @@
-"""The report of training curves: planted results are shown, failures count, any file is borne."""
+"""The report of training curves: each plot is drawn or says why not, and any file is borne."""
 
 from __future__ import annotations
 
@@ -11,8 +11,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -21,14 +19,13 @@ from harness import curve as files
 from harness import report
 from harness.curve import CENSORED, DIVERGED, FAILED, TUNING, Curve
 from harness.report import plots
-from harness.report.amounts import amount, compact, power, spread, tick
+from harness.report.amounts import amount, compact, power, tick
 from harness.report.made import MAX_LINES, MOST, made
-from harness.report.median import along, middle
-from harness.report.plots import currencies, profile, style, survival
-from harness.report.trials import families, points, times, trials
-from harness.report.tuning import grids
-from tests.harness.make_curves import LIMIT, NO_COUNTER, TARGET, curve, curves, many, setting
+from harness.report.plots import style
+from harness.report.trials import families, trials
+from tests.harness.make_curves import curve, curves, many
 from tests.harness.make_rows import row
+from tests.harness.plot_parts import table
 from tests.harness.report_page import page
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -36,30 +33,9 @@ HOSTILE = "<script>alert(1)</script>"
 TRAINING = [n for n in plots.NAMES if plots.load(n).SOURCE in ("trials", "points")]
 
 
-def table(name: str, of: list[Curve]) -> pd.DataFrame:
-    found = trials(of)
-    return points(of, found) if plots.load(name).SOURCE == "points" else found
-
-
-def parts(name: str, of: list[Curve]) -> dict[str, pd.DataFrame]:
-    return {part.title: part.frame for part in plots.load(name).parts(table(name, of))}
-
-
 @pytest.fixture(scope="module")
 def all_curves() -> list[Curve]:
     return curves()
-
-
-def taking(steps: float, **known: Any) -> Curve:
-    """A trial that took exactly so many steps; infinite: it did not get there in 100."""
-    found = curve(**known)
-    end = found.points[-1]
-    last = dataclasses.replace(end, steps=int(min(steps, 100)), metric=TARGET)
-    if math.isinf(steps):
-        last = dataclasses.replace(last, metric=1.0)
-        return dataclasses.replace(found, points=(found.points[0], last), status=CENSORED)
-    last = dataclasses.replace(last, steps=int(steps))
-    return dataclasses.replace(found, points=(found.points[0], last))
 
 
 @pytest.mark.parametrize("name", TRAINING)
@@ -128,166 +104,6 @@ def test_a_trial_that_is_there_twice_counts_once_and_the_later_one():
     assert list(found["learning_rate"]) == [0.4, 0.5]
 
 
-def test_what_did_not_get_there_is_infinite_in_the_median_and_never_left_out():
-    of = [curve(seed=0), curve(seed=1), curve(seed=2, limit=20), curve(seed=3, limit=20)]
-    of.append(curve(seed=4, status=FAILED, reason="it broke", points=()))
-    found = times(trials(of), "steps")
-    assert found is not None
-    assert (found.median, found.most, found.reached, found.n) == (math.inf, math.inf, 2, 5)
-    (shown,) = parts("currencies", of).values()
-    assert set(currencies.table(shown)["seeds there"]) == {"2 of 5"}
-    # all that was spent over the two that got there
-    spent = sum(c.to_target("steps") or 0.0 for c in of[:2]) + 40
-    assert amount(spent / 2, "steps") in set(currencies.table(shown).iloc[:, 4])
-
-
-@pytest.mark.parametrize("lower", [True, False])
-def test_the_median_curve_counts_ended_seeds_by_how_they_ended(lower):
-    x = np.arange(6.0)
-    y = [np.array([9, 8, 7, 6, 5, 4.0]), np.array([9, 7, 5, 3, math.nan, math.nan])]
-    y.append(np.array([9, 8, math.nan, math.nan, math.nan, math.nan]))
-    sign = 1 if lower else -1
-    ends = [CENSORED, "reached", DIVERGED]
-    frames = [
-        pd.DataFrame({"status": [end], "target": [sign * 3.0], "lower_is_better": [lower]})
-        for end in ends
-    ]
-    seeds = [(sign * of, frame) for of, frame in zip(y, frames, strict=True)]
-    at, found = middle(x, seeds, math.inf)
-    assert list(sign * found) == [9, 8, 7, 6, 5, 4]  # reached below, diverged above
-    assert list(at) == list(x)
-    at, found = middle(x, seeds, 3.5)
-    assert (at[-1], sign * found[-1]) == (3.5, 3.0)
-    assert list(at[:-1]) == [0, 1, 2, 3]
-
-
-def test_a_seed_that_was_stopped_early_ends_the_median():
-    of = [curve(seed=0), curve(seed=1, limit=50)]
-    found = points(of, trials(of))
-    x = np.linspace(0, 6000, 61)
-    seeds = [(along(rows, "samples", x), rows) for _, rows in found.groupby("trial")]
-    at, _ = middle(x, seeds, math.inf)
-    assert at[-1] == 1600  # 50 steps of 32 samples
-
-
-def test_the_heavy_line_ends_where_the_target_was_met(all_curves):
-    with style.applied():
-        drawn = currencies.figure(
-            parts("currencies", [curve(seed=s) for s in range(3)])["sgd, batch 32"]
-        )
-    assert drawn is not None
-    steps = [curve(seed=s).to_target("samples") for s in range(3)]
-    heavy = [line for line in drawn.axes[0].get_lines() if line.get_linewidth() == 2.2]
-    assert len(heavy) == 1
-    assert heavy[0].get_xydata()[-1] == pytest.approx((np.median(steps), TARGET))
-    assert len([line for line in drawn.axes[0].get_lines() if line.get_linewidth() == 0.7]) == 3
-
-
-def test_an_unknown_currency_says_why_in_its_panel_and_its_caption():
-    shown = parts("currencies", [curve(seed=s) for s in range(3)])["sgd, batch 32"]
-    with style.applied():
-        drawn = currencies.figure(shown)
-    assert drawn is not None
-    texts = [text.get_text() for text in drawn.axes[3].texts]
-    assert f"not known: {NO_COUNTER}" in " ".join(texts).replace("\n", " ")
-    assert f"No joules: {NO_COUNTER}." in currencies.caption(shown)
-    assert "not known" in currencies.table(shown).query("currency == 'joules'").iloc[0, 3]
-
-
-def test_settings_are_compared_in_every_currency(all_curves):
-    shown = parts("currencies", all_curves)["optimizers at batch 64, on GPU"]
-    words = currencies.caption(shown)
-    # planted: newton has the fewest steps and 80 times the FLOPs of a gradient in each
-    assert re.search(r"samples newton \(", words) and re.search(r"FLOPs momentum \(", words)
-    assert re.search(r"joules newton \(", words)
-
-
-def test_the_planted_critical_batch_size_is_in_the_caption(all_curves):
-    shown = parts("batch_size", all_curves)["sgd on CPU"]
-    words = plots.load("batch_size").caption(shown)
-    found = re.search(r"critical batch size (\d+) \[(\d+), (\d+)\]", words)
-    assert found is not None
-    middle_, low, high = map(int, found.groups())
-    assert low <= 60 <= high and abs(middle_ - 60) < 6
-    assert "batch size 2 left out: 0 of 3 reached" in words
-
-
-def test_batch_sizes_of_which_none_got_there_have_no_fit_and_still_a_figure():
-    of = [curve(batch=b, seed=s, limit=10) for b in (8, 32, 128) for s in range(3)]
-    plot, (shown,) = plots.load("batch_size"), parts("batch_size", of).values()
-    with style.applied():
-        assert plot.figure(shown) is not None
-    assert "No fit: 0 batch sizes have steps" in plot.caption(shown)
-    assert set(plot.table(shown)["seeds there"]) == {"0 of 3"}
-    assert plots.load("time_to_target").parts(trials(of)) == []
-
-
-def test_the_quickest_batch_size_is_told_for_each_device(all_curves):
-    (shown,) = parts("time_to_target", all_curves).values()
-    words = plots.load("time_to_target").caption(shown)
-    assert "CPU, 3 seeds: batch 8 is the quickest" in words
-    assert re.search(r"GPU, 3 seeds: batch 128 is the quickest with .* predicts batch 128", words)
-    assert words.count("Not every seed got there: batch 2 (0 of 3)") == 2
-
-
-def test_the_chosen_rate_and_an_optimum_on_the_edge_are_marked():
-    inside = setting("mlp", "sgd", 32)
-    edge = [
-        curve(optimizer="adam", rate=rate, seed=1000, role=TUNING) for rate in (0.0025, 0.005, 0.01)
-    ]
-    edge.append(curve(optimizer="adam", rate=0.01))
-    found = {grid.optimizer: grid for grid in grids(trials([*inside, *edge]))}
-    assert (found["sgd"].chosen, found["sgd"].edges) == (0.4, ())
-    assert (found["adam"].chosen, found["adam"].edges) == (0.01, ("high",))
-    assert found["sgd"].cells[3.2].diverged == 1 and math.isinf(found["sgd"].cells[3.2].steps)
-    plot, (shown,) = (
-        plots.load("learning_rates"),
-        parts("learning_rates", [*inside, *edge]).values(),
-    )
-    assert "Best rate on the edge: adam, batch 32." in plot.caption(shown)
-    lines = plot.table(shown)
-    assert list(lines[lines["chosen"] != "no"]["chosen"]) == ["yes", "yes, on the edge"]
-    assert f"not in {LIMIT:,}" not in set(lines["median steps"])
-
-
-def test_a_grid_of_which_no_rate_got_there_is_drawn():
-    of = [curve(rate=rate, seed=1000, role=TUNING, limit=9) for rate in (0.1, 0.2, 0.4)]
-    plot, (shown,) = plots.load("learning_rates"), parts("learning_rates", of).values()
-    with style.applied():
-        assert plot.figure(shown) is not None
-    assert set(plot.table(shown)["median steps"]) == {"not in 9"}
-    assert "No rate reached the target: sgd, batch 32." in plot.caption(shown)
-
-
-def test_a_performance_profile_worked_by_hand():
-    # two workloads; steps of a: 100, 400; of b: 200, 200; of c: 800, never
-    steps = {"w": (100, 200, 800), "v": (400, 200, math.inf)}
-    of = [
-        taking(each, workload=workload, optimizer=optimizer)
-        for workload, row_ in steps.items()
-        for optimizer, each in zip("abc", row_, strict=True)
-    ]
-    shown = parts("profile", of)["steps to the target"]
-    lines = profile.table(shown).set_index("optimizer")
-    assert lines.loc["a", "best":"at all"].tolist() == ["50 %", "100 %", "100 %", "100 %"]
-    assert lines.loc["b", "best":"at all"].tolist() == ["50 %", "100 %", "100 %", "100 %"]
-    assert lines.loc["c", "best":"at all"].tolist() == ["0 %", "0 %", "50 %", "50 %"]
-    assert "Not always there: c (50 %)." in profile.caption(shown)
-
-
-def test_survival_rises_to_the_share_that_got_there():
-    of = [curve(seed=s, limit=LIMIT if s else 20) for s in range(4)]
-    (shown,) = parts("survival", of).values()
-    lines = survival.table(shown)
-    assert [text.split(" ")[0] for text in lines["share, 95 % interval"]] == ["33", "67", "100"]
-    # of four, one was stopped at step 20: three are at risk when the first gets there
-    assert set(lines["seeds there"]) == {"3 of 4"}
-    of.append(curve(seed=9, rate=3.2))
-    (shown,) = parts("survival", of).values()
-    last = survival.table(shown)["share, 95 % interval"].iloc[-1]
-    assert last.startswith("75 %")  # the one that diverged is at risk for ever
-
-
 def test_families_share_all_but_one_thing(all_curves):
     found = families(trials(all_curves).query("role == 'final'"))
     assert [(f.workload, f.device, f.title) for f in found] == [
@@ -334,11 +150,6 @@ def test_what_models_make_is_shown_escaped_and_bounded(tmp_path):
 )
 def test_amounts_in_words(shown, said):
     assert shown == said
-
-
-def test_a_range_shows_who_did_not_get_there():
-    found = times(trials([curve(seed=0), curve(seed=1), curve(seed=2, limit=5)]), "steps")
-    assert found is not None and spread(found, "steps").endswith(", ∞]")
 
 
 @pytest.mark.slow
