@@ -55,7 +55,8 @@ def build(
         "ACTIVATION": activation,
         "stride_b": 1,
     }
-    if shape == "tma":
+    tma = shape.startswith("tma")
+    if tma:
         kernel = _persistent_kernel
 
         def block(rows: int, columns: int) -> str:
@@ -75,12 +76,12 @@ def build(
         names = ("input_ptr", "weight_ptr", "bias_ptr", "output_ptr") + ("pre_ptr",) * keep
         types = dict.fromkeys(names, f"*{element}")
     if not keep:
-        constants["pre_desc" if shape == "tma" else "pre_ptr"] = None
+        constants["pre_desc" if tma else "pre_ptr"] = None
     pointers = tuple(name for name in types if name.endswith("_ptr"))
     types |= {name: "i32" for name in kernel.arg_names if name not in types | constants}
     # torch aligns memory to 16 bytes; sizes and strides are multiples of 16 unless ragged. A
     # descriptor says its own alignment, and its sizes may be any.
-    aligned = pointers if shape in ("tma", "ragged") else tuple(types)
+    aligned = pointers if tma or shape == "ragged" else tuple(types)
     return Build(
         kernel, f"{arithmetic} {shape} {activation}{' z kept' if keep else ''}", dtype, types,
         constants, aligned, tile.num_warps, tile.num_stages,
@@ -91,6 +92,7 @@ def build(
 # M, N and K that are typical of a shape class.
 _TYPICAL = {
     "tma": (4096, 4096, 4096),
+    "tma narrow": (2048, 1024, 4096),
     "large": (4096, 4096, 4096),
     "small": (1024, 1024, 1024),
     "few rows": (16, 4096, 4096),

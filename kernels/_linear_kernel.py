@@ -13,7 +13,7 @@ from triton.tools.tensor_descriptor import TensorDescriptor
 
 from kernels import _launch
 from kernels._activations import activate
-from kernels._tiles import product, tile_of
+from kernels._tiles import product, quickest, tile_of
 from kernels.tuning import Config, chosen
 
 
@@ -108,6 +108,7 @@ CONFIGS = {
     "sm_90": _SM_80
     | {
         ("half", "tma"): Config(128, 256, 64, 8, 4),
+        ("half", "tma narrow"): Config(128, 128, 64, 8, 4),
         ("half", "large"): Config(128, 128, 64, 8, 4),
         # With 128 x 128 triton 3.6 makes each product wait for the last.
         ("tf32", "large"): Config(128, 64, 32, 8, 4),
@@ -132,7 +133,11 @@ ALTERNATIVES: dict[str, dict[tuple[str, str], tuple[Config, ...]]] = {
             Config(128, 256, 64, 8, 4, GROUP_M=16),
             Config(128, 256, 64, 8, 3),
             Config(256, 128, 64, 8, 4),
-            Config(128, 128, 64, 8, 4),
+        ),
+        ("half", "tma narrow"): (
+            Config(128, 128, 64, 8, 5),
+            Config(128, 128, 64, 4, 4),
+            Config(64, 256, 64, 8, 4),
         ),
         ("half", "small"): (
             Config(64, 128, 64, 4, 4),
@@ -182,10 +187,12 @@ def select(input: Tensor, weight: Tensor, output: Tensor) -> tuple[str, Config]:
     shape = shape_class(M, N, K)
     if (
         (architecture, arithmetic) == ("sm_90", "half")
-        and shape in ("large", "ragged")
+        and shape in ("large", "ragged", "small")
         and all(map(_describable, (input, weight, output)))
     ):
-        shape = "tma"
+        classes = ("tma", "tma narrow", *(["small"] if shape == "small" else []))
+        tiles = {name: CONFIGS[architecture][arithmetic, name] for name in classes}
+        shape = quickest(M, N, _launch.multiprocessors(input), tiles)
     dtype = str(input.dtype).removeprefix("torch.") if arithmetic == "half" else arithmetic
     allowed = candidates(architecture, arithmetic, shape)
     return shape, chosen("linear", f"{dtype} {shape}", allowed, input.device)
@@ -212,7 +219,7 @@ def launch(
     stride_b = 0 if bias is None else bias.stride(0)
     sizes = tile._asdict()
     with _launch.device_of(input):
-        if shape == "tma":
+        if shape.startswith("tma"):
             blocks = [tile.BLOCK_M, tile.BLOCK_K], [tile.BLOCK_N, tile.BLOCK_K]
             out = [tile.BLOCK_M, tile.BLOCK_N // 2]
             _persistent_kernel[(min(tiles, _launch.multiprocessors(input)),)](

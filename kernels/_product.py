@@ -12,6 +12,7 @@ from torch import Tensor
 from triton.tools.tensor_descriptor import TensorDescriptor
 
 from kernels import _launch
+from kernels._tiles import quickest
 from kernels.tuning import Config, chosen
 
 
@@ -112,6 +113,7 @@ CONFIGS = {
     "sm_80": _SM_80,
     "sm_90": {
         ("half", "tma"): Config(128, 256, 64, 8, 3),
+        ("half", "tma narrow"): Config(128, 128, 64, 8, 4),
         **_SM_80,
         # With 128 x 256 and 128 x 128 triton 3.6 makes each product of these wait for the last.
         ("half", "large"): Config(256, 128, 64, 8, 3),
@@ -135,8 +137,11 @@ ALTERNATIVES: dict[str, dict[tuple[str, str], tuple[Config, ...]]] = {
         ("half", "tma"): (
             Config(128, 256, 64, 8, 3, GROUP_M=16),
             Config(256, 128, 64, 8, 3),
-            Config(128, 128, 64, 8, 4),
+        ),
+        ("half", "tma narrow"): (
+            Config(128, 128, 64, 8, 5),
             Config(128, 128, 64, 4, 4),
+            Config(64, 256, 64, 8, 3),
         ),
         ("half", "small"): (
             Config(64, 128, 64, 4, 4),
@@ -165,7 +170,7 @@ def candidates(architecture: str, arithmetic: str, shape: str) -> tuple[Config, 
     Args:
         architecture: "sm_80" or "sm_90", see _launch.architecture.
         arithmetic: "half" (float16, bfloat16), or how float32 is multiplied: "ieee" or "tf32".
-        shape: "tma", or what shape_class gives.
+        shape: "tma", "tma narrow", or what shape_class gives.
     """
     key = arithmetic, shape
     return CONFIGS[architecture][key], *ALTERNATIVES[architecture].get(key, ())
@@ -191,11 +196,13 @@ def select(a: Tensor, b: Tensor, out: Tensor) -> tuple[str, Config]:
     if (
         architecture == "sm_90"
         and arithmetic == "half"
-        and shape in ("large", "ragged")
+        and shape != "skinny"
         and out.stride(1) == 1
         and all(map(_describable, (a, b, out)))
     ):
-        shape = "tma"
+        classes = ("tma", "tma narrow", *(["small"] if shape == "small" else []))
+        tiles = {name: CONFIGS[architecture][arithmetic, name] for name in classes}
+        shape = quickest(M, N, _launch.multiprocessors(a), tiles)
     dtype = str(a.dtype).removeprefix("torch.") if arithmetic == "half" else arithmetic
     allowed = candidates(architecture, arithmetic, shape)
     return shape, chosen("matmul", f"{dtype} {shape}", allowed, a.device)
@@ -217,7 +224,7 @@ def launch(a: Tensor, b: Tensor, out: Tensor, shape: str, tile: Config) -> None:
     (M, K), N = a.shape, b.shape[1]
     tiles = triton.cdiv(M, tile.BLOCK_M) * triton.cdiv(N, tile.BLOCK_N)
     with _launch.device_of(a):
-        if shape == "tma":
+        if shape.startswith("tma"):
             programs = min(tiles, _launch.multiprocessors(a))
             descriptors = (
                 _descriptor(a, tile.BLOCK_M, tile.BLOCK_K),

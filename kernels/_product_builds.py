@@ -38,11 +38,12 @@ def builds(architecture: str) -> list[Build]:
 
 def build(arithmetic: str, shape: str, tile: Config, dtype: str, layout: str) -> Build:
     """One configuration as the launcher specialises it for contiguous operands."""
-    kernel = _persistent_kernel if shape == "tma" else _matmul_kernel
+    tma = shape.startswith("tma")
+    kernel = _persistent_kernel if tma else _matmul_kernel
     a_transposed, b_transposed = LAYOUTS[layout]
     sizes = {name: value for name, value in tile._asdict().items() if name.isupper()}
     element = _TRITON_TYPE[dtype]
-    if shape == "tma":
+    if tma:
         constants = {**sizes, "A_TRANSPOSED": a_transposed, "B_TRANSPOSED": b_transposed}
         types = {
             "a_desc": _block(element, tile.BLOCK_M, tile.BLOCK_K, a_transposed),
@@ -62,7 +63,7 @@ def build(arithmetic: str, shape: str, tile: Config, dtype: str, layout: str) ->
     types |= {name: "i32" for name in kernel.arg_names if name not in types | constants}
     # torch aligns memory to 16 bytes; sizes and strides are multiples of 16 unless ragged. A
     # descriptor says its own alignment, and its sizes may be any.
-    aligned = {"tma": (), "ragged": pointers}.get(shape, tuple(types))
+    aligned = () if tma else pointers if shape == "ragged" else tuple(types)
     return Build(
         kernel, f"{arithmetic} {shape} {layout}", dtype, types, constants, aligned,
         tile.num_warps, tile.num_stages, matrix=arithmetic != "ieee" and tile.BLOCK_M >= 64,
@@ -77,6 +78,7 @@ def _block(element: str, rows: int, columns: int, transposed: bool) -> str:
 # M, N and K that are typical of a shape class.
 _TYPICAL = {
     "tma": (4096, 4096, 4096),
+    "tma narrow": (2048, 1024, 4096),
     "large": (4096, 4096, 4096),
     "small": (1024, 1024, 1024),
     "skinny": (16, 4096, 4096),

@@ -1,4 +1,4 @@
-"""Tiles of a matrix product on the device: their order, and the walk along K.
+"""Tiles of a matrix product: which to take, their order on the device, and the walk along K.
 
 The order is that of Triton's matmul tutorial (Tillet, Kung and Cox 2019, "Triton", MAPL,
 10.1145/3315508.3329973): programs in flight at one time share tiles of both operands in L2.
@@ -6,8 +6,28 @@ The order is that of Triton's matmul tutorial (Tillet, Kung and Cox 2019, "Trito
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import triton
 import triton.language as tl
+
+from kernels.tuning import Config
+
+
+def quickest(M: int, N: int, multiprocessors: int, tiles: Mapping[str, Config]) -> str:
+    """Which of the tiles has a product of [M, N] done first; the first of those that are equal.
+
+    For each step along K a tile reads BLOCK_M + BLOCK_N rows and columns out of L2, which is what
+    half-precision products wait for; and the multiprocessor that has most tiles is the last. So
+    a large tile reads less for what it does, and a small one leaves fewer multiprocessors idle.
+    """
+
+    def last(name: str) -> int:
+        tile = tiles[name]
+        count = triton.cdiv(M, tile.BLOCK_M) * triton.cdiv(N, tile.BLOCK_N)
+        return triton.cdiv(count, multiprocessors) * (tile.BLOCK_M + tile.BLOCK_N)
+
+    return min(tiles, key=last)
 
 
 @triton.jit

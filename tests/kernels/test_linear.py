@@ -109,6 +109,7 @@ def test_selection_follows_sizes_and_layout(monkeypatch):
     def selected(*layer):
         return _linear_kernel.select(*layer)[0]
 
+    monkeypatch.setattr(_launch, "multiprocessors", lambda operand: 132)
     for architecture in _linear_kernel.CONFIGS:
         monkeypatch.setattr(_launch, "architecture", lambda operand, a=architecture: a)
         large = "tma" if architecture == "sm_90" else "large"
@@ -119,6 +120,9 @@ def test_selection_follows_sizes_and_layout(monkeypatch):
         assert selected(*layer(16, 8192, 64)) == "few rows"
         assert selected(*layer(8192, 16, 64)) == "few columns"
         assert selected(*layer(512, 512, 8192)) == "small"
+        narrow = "tma narrow" if architecture == "sm_90" else "small"
+        assert selected(*layer(2048, 1024, 8192)) == narrow
+        assert selected(*layer(2048, 1024, 8191)) == "small"
         input, weight, output = layer(2048, 2048, 64)
         assert selected(input, weight.t().contiguous().t(), output) == "large"
         assert selected(input[:1].expand(2048, 64), weight, output) == "large"

@@ -23,7 +23,8 @@ def test_every_configuration_in_every_dtype_and_layout(architecture):
         for dtype in DTYPES[arithmetic]
     }
     for build in builds:
-        tile = configurations[tuple(build.configuration.split()[:2])]
+        arithmetic, *shape, _ = build.configuration.split()
+        tile = configurations[arithmetic, " ".join(shape)]
         assert (build.num_warps, build.num_stages) == (tile.num_warps, tile.num_stages)
         assert build.constants["BLOCK_N"] == tile.BLOCK_N
         assert {*build.types} | {*build.constants} == {*build.kernel.arg_names}

@@ -7,6 +7,8 @@ import torch
 
 import kernels
 from kernels import _launch, _product
+from kernels._tiles import quickest
+from kernels.tuning import Config
 from tests.kernels.products import BFLOAT16, check, random
 from tests.kernels.rule import assert_close_as_torch
 
@@ -21,6 +23,7 @@ def hopper(device, monkeypatch):
     shapes, launch = [], _product.launch
     monkeypatch.setattr(_launch, "architecture", lambda operand: "sm_90")
     monkeypatch.setattr(_product, "shape_class", lambda M, N, K: "large")
+    monkeypatch.setattr(_product, "quickest", lambda *sizes: "tma")
     monkeypatch.setattr(
         _product,
         "launch",
@@ -102,7 +105,12 @@ def test_hopper_without_products(device, hopper):
         ((2048, 2048, 64), torch.float16, "sm_80", "large"),
         ((2048, 2048, 64), torch.float32, "sm_90", "large"),
         ((2048, 2049, 64), torch.float16, "sm_90", "ragged"),
-        ((2048, 2040, 64), torch.float16, "sm_90", "small"),
+        ((2048, 2040, 64), torch.float16, "sm_90", "tma"),
+        ((2048, 2047, 64), torch.float16, "sm_90", "small"),
+        ((2048, 1024, 64), torch.float16, "sm_90", "tma narrow"),
+        ((2048, 1024, 64), torch.float16, "sm_80", "small"),
+        ((2048, 1024, 64), torch.float32, "sm_90", "small"),
+        ((512, 512, 64), torch.float16, "sm_90", "small"),
         ((16, 2**20, 64), torch.float16, "sm_90", "skinny"),
     ],
     ids=str,
@@ -110,7 +118,23 @@ def test_hopper_without_products(device, hopper):
 def test_large_half_products_go_to_hoppers_kernel(monkeypatch, sizes, dtype, architecture, shape):
     M, N, K = sizes
     monkeypatch.setattr(_launch, "architecture", lambda operand: architecture)
+    monkeypatch.setattr(_launch, "multiprocessors", lambda operand: 132)
     a, b, out = (torch.empty(s, dtype=dtype) for s in ((M, K), (K, N), (M, N)))
     arithmetic = "ieee" if dtype == torch.float32 else "half"
     tile = _product.CONFIGS[architecture][arithmetic, shape]
     assert _product.select(a, b, out) == (shape, tile)
+
+
+@pytest.mark.parametrize(
+    ("M", "N", "multiprocessors", "name"),
+    [
+        (4096, 4096, 132, "wide"),  # 4 rounds of 384 against 8 of 256
+        (2048, 1024, 132, "narrow"),  # 64 wide tiles would leave half of them idle
+        (2048, 1024, 66, "wide"),
+        (1, 1, 132, "narrow"),
+        (0, 0, 132, "wide"),  # all equal: the first
+    ],
+)
+def test_the_quickest_tile_reads_least_on_the_busiest_multiprocessor(M, N, multiprocessors, name):
+    tiles = {"wide": Config(128, 256, 64, 8, 3), "narrow": Config(128, 128, 64, 8, 4)}
+    assert quickest(M, N, multiprocessors, tiles) == name

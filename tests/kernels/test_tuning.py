@@ -197,7 +197,7 @@ def test_matmul_offers_its_alternatives_and_launches_each_layout(monkeypatch, ar
         assert [b.constants["BLOCK_N"] for b in builds] == [others[0].BLOCK_N] * 3
         launched.clear()
         choice.launches()(others[0])
-        dtype, shape = choice.key.split()
+        dtype, shape = choice.key.split(maxsplit=1)
         assert [(a.stride(1) == 1, b.stride(1) == 1) for a, b, *_ in launched] == [
             (True, True), (True, False), (False, True),
         ]  # fmt: skip
