@@ -17,6 +17,7 @@ import workloads
 from harness import environment, launch, own, ranks, training
 from harness.curve import CURRENCIES, FAILED, REACHED, Curve, Point, Trial
 from harness.team import ALONE, Team
+from workloads import data, optimizers
 from workloads.spec import Workload
 
 
@@ -62,6 +63,7 @@ def run(options: Options) -> int:
         options.seed,
         options.device,
     )
+    _check(trial, workload)
     steps = options.steps or workload.max_steps
     if not launch.launched():
         return _tell(_watched(trial, workload, steps, ALONE))
@@ -78,9 +80,24 @@ def run(options: Options) -> int:
     return 0
 
 
+def _check(trial: Trial, workload: Workload) -> None:
+    """What can be refused before anything is trained, or drawn for a batch of that size."""
+    try:
+        model = workload.model(trial.seed)
+        optimizers.make(trial.optimizer, model, workload.loss, trial.learning_rate)
+        data.stream(workload, model, workload.data().train, trial.batch, trial.seed)
+    except Exception as error:  # a file of the user's own may raise any
+        words = (str(error).strip().splitlines() or ["no message"])[0][:300]
+        raise _refused(f"{type(error).__name__}: {words}") from None
+
+
+def _refused(reason: str) -> CannotTrain:
+    return CannotTrain(reason.removeprefix("ValueError: "))
+
+
 def _tell(curve: Curve) -> int:
     if curve.status == FAILED:
-        raise CannotTrain((curve.reason or "").removeprefix("ValueError: "))
+        raise _refused(curve.reason or "")
     console = Console(highlight=False, soft_wrap=True)
     console.print(_told(curve))
     if curve.generated:

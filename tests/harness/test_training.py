@@ -188,6 +188,7 @@ def test_the_command_trains_and_tells(capsys):
         (["linear_regression", "--corpus", "x.txt"], "linear_regression has no use for --corpus"),
         (["linear_regression", "--mnist"], "linear_regression has no use for --mnist"),
         (["linear_regression", "--batch", "1000"], "batch size 1000: the training set has 353"),
+        (["neuron", "--batch", "99999999999"], "batch size 99999999999: the training set has 426"),
         (["linear_regression", "--batch", "0"], "'0' is not a whole number above 0"),
         (["linear_regression", "--learning-rate", "nan"], "'nan' is not a number above 0"),
         (["linear_regression", "--device", "tpu"], "invalid choice: 'tpu'"),
@@ -198,8 +199,9 @@ def test_bad_input_is_one_line(capsys, arguments, message):
         status = main(["train", *arguments])
     except SystemExit as stopped:
         status = stopped.code
-    said = capsys.readouterr().err.strip()
-    assert status == 2 and message in said and "\n" not in said
+    said = capsys.readouterr()
+    assert status == 2 and message in said.err and said.err.count("\n") == 1
+    assert not said.out  # refused before the progress bar begins
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
