@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import median
+from typing import NamedTuple
 
 from harness import noise
 from harness.faults import faults
@@ -54,6 +55,19 @@ class Change:
         return self.verdict == SLOWER and 1 / self.speedup.value > 1 + threshold
 
 
+class Control(NamedTuple):
+    """A row of identical code, measured in both runs."""
+
+    id: str
+    old_s: float
+    new_s: float
+
+    @property
+    def share(self) -> float:
+        """By how much the longer time is longer, whichever it is."""
+        return max(self.old_s, self.new_s) / min(self.old_s, self.new_s) - 1
+
+
 @dataclass(frozen=True)
 class Changes:
     """Two runs compared.
@@ -62,8 +76,9 @@ class Changes:
         both: measured in both, in the new run's order.
         lost: (id, what became of it) of what was measured once and now fails.
         missing, new: ids that only the old run, or only the new one, has measured.
-        floors: by device and mode; moved: by device, how much of it is what moved between the
-            runs, as a share.
+        floors: by device and mode.
+        moved: by device, of the controls the one that moved most between the runs: no floor of
+            that device is lower.
     """
 
     both: tuple[Change, ...]
@@ -71,7 +86,7 @@ class Changes:
     missing: tuple[str, ...]
     new: tuple[str, ...]
     floors: Mapping[Key, Floor]
-    moved: Mapping[str, float]
+    moved: Mapping[str, Control]
 
     def regressions(self, threshold: float) -> list[str]:
         """Ids of what became slower by more than this share, or fails now."""
@@ -144,26 +159,29 @@ def _key(row: Row) -> Key:
     return row.extra_info["device"], row.extra_info["mode"]
 
 
-def _floors(old: Sequence[Row], new: Sequence[Row], moved: Mapping[str, float]) -> dict[Key, Floor]:
+def _floors(
+    old: Sequence[Row], new: Sequence[Row], moved: Mapping[str, Control]
+) -> dict[Key, Floor]:
     """The floor for each device and mode of either run."""
     own = [noise.floors(row.extra_info for row in rows) for rows in (old, new)]
     found = {}
     for key in {_key(row) for row in (*old, *new)}:
         both = [floors.get(key, noise.NO_PAIRS) for floors in own]
-        share = max(*(floor.share for floor in both), moved.get(key[0], 0.0))
+        control = moved.get(key[0])
+        share = max(*(floor.share for floor in both), control.share if control else 0.0)
         found[key] = Floor(share, min(floor.pairs for floor in both))
     return found
 
 
-def _moved(old: Iterable[Row], new: Iterable[Row]) -> dict[str, float]:
-    """By device, by what share the time of identical code differs between the runs at most."""
+def _moved(old: Iterable[Row], new: Iterable[Row]) -> dict[str, Control]:
+    """By device, the control whose time differs most between the runs."""
     before = {row.id: row for row in old if _is_control(row)}
-    found: dict[str, float] = {}
+    found: dict[str, Control] = {}
     for row in new:
         if _is_control(row) and row.id in before:
             times = (before[row.id].extra_info["median_s"], row.extra_info["median_s"])
-            device = row.extra_info["device"]
-            found[device] = max(found.get(device, 0.0), max(times) / min(times) - 1)
+            control, device = Control(row.id, *times), row.extra_info["device"]
+            found[device] = max(found.get(device, control), control, key=lambda c: c.share)
     return found
 
 

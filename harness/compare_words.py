@@ -67,8 +67,10 @@ def _about(old: Run, new: Run, found: Changes, show: Callable[[str], str] = str)
         for (device, mode), floor in found.floors.items()
     ]
     lines += [
-        f"identical code on {show(plain(device))} moved by {100 * share:.1f} % between the runs"
-        for device, share in found.moved.items()
+        f"identical code on {show(plain(device))} moved by {100 * moved.share:.1f} % at most, "
+        f"{show(plain(moved.id))} from {si(moved.old_s, 's')} to {si(moved.new_s, 's')}: "
+        "no smaller change there is told"
+        for device, moved in found.moved.items()
     ]
     return lines + [f"differs: {show(line)}" for line in differences(old, new)]
 

@@ -5,7 +5,7 @@ import zlib
 import numpy as np
 import pytest
 
-from harness.changes import changes
+from harness.changes import Control, changes
 from harness.record import Row
 from harness.statistics import independent_speedup
 from harness.verdict import FASTER, SAME, SLOWER, UNCLEAR
@@ -65,16 +65,29 @@ def test_a_change_within_either_runs_noise_floor_is_none():
     assert words(changes([*old, pair()], [*new, pair(1.02)])) == {"a": SAME}
 
 
-def test_where_identical_code_moved_a_change_as_large_says_nothing():
-    def roof(median, **known):
-        return timed(median, "copy", kind="roof", subject="copy", **known)
+def roof(median, name="copy", **known):
+    return timed(median, name, kind="roof", subject="copy", **known)
 
+
+def test_where_identical_code_moved_a_change_as_large_says_nothing():
     old, new = [timed(1e-3), roof(1e-3)], [timed(1.06e-3), roof(1.08e-3)]
     found = changes(old, new)
     assert words(found) == {"a": SAME}
-    assert found.moved == {"cpu": pytest.approx(0.08)}
+    assert found.moved == {"cpu": Control("synthetic::copy", 1e-3, 1.08e-3)}
+    assert found.moved["cpu"].share == pytest.approx(0.08)
     # one that was disturbed itself tells nothing of the machine
     assert words(changes(old, [new[0], roof(1.08e-3, throttled=True)])) == {"a": SLOWER}
+
+
+def test_of_several_controls_the_one_that_moved_most_is_told_for_each_device():
+    old = [timed(1e-3), roof(1e-3, "a"), roof(3e-3, "b"), roof(2e-3, "c"), roof(1e-3, "d")]
+    new = [timed(1e-3), roof(1.02e-3, "a"), roof(2.5e-3, "b"), roof(2.1e-3, "c")]
+    gpu = [roof(t, "g", device="cuda") for t in (1e-3, 0.99e-3)]
+    found = changes([*old, gpu[0]], [*new, gpu[1]]).moved
+    assert {device: control.id for device, control in found.items()} == {
+        "cpu": "synthetic::b", "cuda": "synthetic::g"
+    }  # fmt: skip
+    assert found["cpu"].share == pytest.approx(0.2)
 
 
 def test_what_is_measured_once_only_is_listed_and_what_fails_now_is_a_regression():

@@ -11,7 +11,7 @@ import pytest
 from harness import markdown, store
 from harness.__main__ import main
 from tests.harness.make_rows import row
-from tests.harness.test_changes import timed
+from tests.harness.test_changes import roof, timed
 
 ROOT = Path(__file__).parents[2]
 MACHINE = {"gpus": None, "cpu": {"model": "A CPU", "usable_cores": 2}, "torch_threads": 2}
@@ -50,6 +50,17 @@ def test_a_regression_beyond_the_threshold_is_status_1(runs, capsys):
     assert compare(runs, "old", "new", "--threshold=0.5") == 0
     assert compare(runs, "new", "old") == 0
     assert compare(runs, "old", "last") == 1
+
+
+def test_the_control_that_sets_the_floor_is_named(runs, capsys):
+    runs("old", [timed(1e-3), roof(1e-3), roof(3e-3, "<b>`x")])
+    runs("new", [timed(1.1e-3), roof(1.01e-3), roof(2.4e-3, "<b>`x")])
+    names = {"text": "synthetic::<b>`x", "markdown": "<code>synthetic&#58;&#58;&#60;b&#62;&#96;x<"}
+    for form, name in names.items():
+        assert compare(runs, "old", "new", f"--format={form}") == 0
+        (line,) = (line for line in said(capsys)[0].splitlines() if "identical code" in line)
+        assert f"moved by 25.0 % at most, {name}" in line
+        assert "from 3.00 ms to 2.40 ms: no smaller change there is told" in line
 
 
 def test_what_fails_now_is_a_regression_and_what_is_missing_is_listed(runs, capsys):
