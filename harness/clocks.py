@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import torch
 
 SAMPLE_S = 1e-3  # iterations are repeated until a sample lasts this long, 2000 x a GPU event's tick
 MAX_GRAPH_ITERATIONS = 256
+WARM_UP = 3  # iterations before a CUDA graph is captured
 CPU_FLUSH_BYTES = 128 * 2**20  # a server's last-level cache is shared, and rarely ours to fill
 
 # A taker takes samples: (call, iterations, count) -> seconds per iteration of each sample.
@@ -105,17 +108,63 @@ def captured(call: Callable[[], object], iterations: int) -> tuple[int, Callable
         RuntimeError: the call does what a graph cannot hold.
     """
     iterations = min(iterations, MAX_GRAPH_ITERATIONS)
-    side = torch.cuda.Stream()  # capture wants the lazy set-up done, on a stream of its own
-    side.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(side):
-        for _ in range(3):
+
+    def repeat(count: int) -> None:
+        for _ in range(count):
             call()
-    torch.cuda.current_stream().wait_stream(side)
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        for _ in range(iterations):
-            call()
-    return iterations, graph.replay
+
+    return iterations, recorded(lambda: repeat(WARM_UP), lambda: repeat(iterations))
+
+
+def recorded(prepare: Callable[[], object], work: Callable[[], object]) -> Callable[[], object]:
+    """The replay of a CUDA graph that holds the work.
+
+    Args:
+        prepare: called before, on the stream of the capture: libraries and optimizers allocate
+            then, and autograd remembers the stream that a forward pass ran on.
+        work: what the graph is to hold.
+
+    Raises:
+        RuntimeError: it does what a graph cannot hold, such as waiting for the GPU.
+    """
+    stream, outer = torch.cuda.Stream(), torch.cuda.current_stream()
+    graph, pool = torch.cuda.CUDAGraph(), torch.cuda.graph_pool_handle()
+    stream.wait_stream(outer)
+    try:
+        with torch.cuda.stream(stream), _no_waiting():
+            prepare()
+        outer.wait_stream(stream)
+        with torch.cuda.graph(graph, pool=pool, stream=stream):
+            work()
+    except BaseException:
+        _abandon(pool, outer)
+        raise
+    return graph.replay
+
+
+@contextlib.contextmanager
+def _no_waiting() -> Iterator[None]:
+    """Raises where torch would wait for the GPU; within a capture that would end the capture, with
+    an error that does not name what waited."""
+    before = torch.cuda.get_sync_debug_mode()
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        yield
+    finally:
+        torch.cuda.set_sync_debug_mode(before)
+
+
+def _abandon(pool: Any, outer: torch.cuda.Stream) -> None:
+    """Set right what a capture that failed leaves behind.
+
+    torch.cuda.graph does not leave its stream then; and before torch 2.12 the allocator goes on
+    recording, so that every later empty_cache, and with it every capture, raises (pytorch #180395).
+    """
+    torch.cuda.set_stream(outer)
+    with contextlib.suppress(RuntimeError):  # it has stopped: nothing was left behind
+        device = torch.cuda.current_device()
+        torch._C._cuda_endAllocateToPool(device, pool)
+        torch._C._cuda_releasePool(device, pool)
 
 
 def launch_s(call: Callable[[], object], count: int = 30) -> float:

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from harness.clocks import WARM_UP, recorded
 from harness.comparison import Outputs
 from workloads import optimizers
 from workloads.own_kernels import own_kernels
 from workloads.spec import Batch, Workload
-
-WARM_UP = 3  # iterations before a CUDA graph is captured: libraries and optimizers allocate then
 
 
 def learning_rate(workload: Workload, batch: int) -> float:
@@ -100,33 +98,32 @@ class Graphed:
 
     def __init__(self, iteration: Inference | Step):
         self._iteration = iteration
-        self._graph: Any = None
+        self._replay: Callable[[], object] | None = None
         self._inputs: tuple[Tensor, ...] = ()
         self._outputs: Outputs = ()
 
     def __call__(self, *inputs: Tensor) -> Outputs:
         if torch.cuda.is_current_stream_capturing():
             return self._iteration(*inputs)
-        if self._graph is None:
-            self._capture(inputs)
+        if self._replay is None:
+            self._replay = self._captured(inputs)
         for own, given in zip(self._inputs, inputs, strict=True):
             own.copy_(given)
-        self._graph.replay()
+        self._replay()
         return self._outputs
 
-    def _capture(self, inputs: tuple[Tensor, ...]) -> None:
+    def _captured(self, inputs: tuple[Tensor, ...]) -> Callable[[], object]:
         self._inputs = tuple(t.clone() for t in inputs)
-        side = torch.cuda.Stream()
-        side.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(side):
+
+        def prepare() -> None:
             for _ in range(WARM_UP):
                 self._iteration(*self._inputs)
             self.reset()
-        torch.cuda.current_stream().wait_stream(side)
-        graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph):
+
+        def work() -> None:
             self._outputs = self._iteration(*self._inputs)
-        self._graph = graph
+
+        return recorded(prepare, work)
 
     def reset(self) -> None:
         """Back to the start, in place, where the graph finds it."""
