@@ -39,13 +39,15 @@ def member(item: Any, preset: str) -> Member:
         mode=mode,
         params=params,
         wanted=wanted,
+        native=any(mark.args == (given["bench_device"],) for mark in item.iter_markers("devices")),
         fixture=next(f for f in budget.SHARES if f in item.fixturenames),
     )
 
 
 def ranks(members: Sequence[Member], shared: bool) -> dict[str, tuple[int, ...]]:
     """When a group's turn is: what the preset leaves out last; else mode by mode, and of each
-    test function one case after the other, in the order in which they are declared.
+    test function one case after the other, in the order in which they are declared, those that
+    are meant for the device alone before those that are small enough for all.
 
     Args:
         members: the rows to be.
@@ -55,9 +57,11 @@ def ranks(members: Sequence[Member], shared: bool) -> dict[str, tuple[int, ...]]
     turns: dict[str, tuple[int, ...]] = {}
     counts: dict[tuple[str, str, str], int] = {}
     wanted: dict[str, bool] = {}
+    native: dict[str, bool] = {}
     for row in members:
         wanted[row.group] = wanted.get(row.group, False) or row.wanted
-    for row in members:
+        native[row.group] = native.get(row.group, True) and row.native
+    for row in sorted(members, key=lambda row: not native[row.group]):
         if row.group not in turns:
             series = (row.group.partition("[")[0], row.device, row.mode)
             counts[series] = counts.get(series, 0) + 1

@@ -43,6 +43,7 @@ class Member:
     Attributes:
         id: unique in the run; group: the same for all providers that are measured together.
         wanted: whether the preset has it.
+        native: whether its case is meant for that device alone.
         fixture: of harness.budget's, whose share of the time it has.
     """
 
@@ -55,6 +56,7 @@ class Member:
     params: Mapping[str, str | int]
     wanted: bool
     fixture: str = budget.COMPARE
+    native: bool = False
 
 
 class Session:
@@ -129,6 +131,7 @@ class Session:
         label = f"convergence {setting.workload} {member.device}"
         row = Row(member.id, label, member.name, member.params, fields, trials.samples(outcome))
         self.folder.put([row])
+        self._look_again([row])
         if self.progress and member.wanted:
             told = refused
             if outcome:
@@ -206,6 +209,7 @@ class Session:
                     [Row(key, label, f"aa {label}", of, fields, measured[name].samples)]
                 )
         rows = self._keep(group, results, label)
+        self._look_again(rows)
         timed = any(row.status == record.OK for row in rows)
         if self.progress and any(m.wanted for m in group):
             told = [row for m, row in zip(group, rows, strict=True) if m.wanted]
@@ -221,6 +225,13 @@ class Session:
         ]
         self.folder.put(rows)
         return rows
+
+    def _look_again(self, rows: Sequence[Row]) -> None:
+        """A kernel that reads where nothing is ends this process's use of its GPU: what would come
+        after it has not failed, and is measured on resuming."""
+        failed = any(r.status == record.FAILED and r.extra_info["device"] == "cuda" for r in rows)
+        if failed and self.gpu_usable:
+            self.gpu_usable, self.gpu_reason = environment.probe_gpu()
 
     def _check_itself(self, device: str) -> None:
         """What is known is measured before what is not, once for each device."""

@@ -10,6 +10,7 @@ from harness import session as session_of
 from harness.budget import COMPARE, CONVERGE, PROBE
 from harness.session import Member, Session
 from harness.timing import MODES
+from tests.harness.make_rows import row
 
 
 def test_each_has_its_share_and_what_those_before_it_left():
@@ -53,6 +54,45 @@ def members():
 def test_under_a_budget_it_is_one_fixture_after_the_other_else_mode_by_mode(shared, first):
     turns = order.ranks(members(), shared)
     assert [m.id for m in sorted(members(), key=lambda m: turns[m.group])] == first
+
+
+def test_what_is_meant_for_a_device_alone_comes_first_there():
+    """The first cases of a kernel are small enough for a CPU, and tell the least of a GPU."""
+    made = [
+        Member(n, n, f"{function}[{n}]", "", "cuda", MODES[0], {}, True, COMPARE, native)
+        for n, function, native in [
+            ("small-1", "kernels", False), ("small-2", "kernels", False), ("net", "models", False),
+            ("large-1", "kernels", True), ("large-2", "kernels", True),
+        ]
+    ]  # fmt: skip
+    turns = order.ranks(made, shared=True)
+    first = [m.id for m in sorted(made, key=lambda m: turns[m.group])]
+    assert first == ["large-1", "net", "large-2", "small-1", "small-2"]
+
+
+@pytest.mark.parametrize(
+    ("meant", "native"), [((), False), (("cpu", "cuda"), False), (("cuda",), True)]
+)
+def test_a_benchmark_knows_whether_it_is_meant_for_its_device_alone(meant, native):
+    marks = {"devices": [SimpleNamespace(args=meant)] if meant else [], "preset": []}
+    item = SimpleNamespace(
+        callspec=SimpleNamespace(params={"bench_device": "cuda", "provider": "mine"}),
+        fixturenames=["compare"], nodeid="f[cuda]", name="f[cuda]", iter_markers=marks.get,
+    )  # fmt: skip
+    assert order.member(item, "quick").native is native
+
+
+def test_a_gpu_that_a_kernel_brought_down_is_asked_no_more(monkeypatch):
+    """What would fail on it is left for --resume, which does not measure what failed again."""
+    session = Session.__new__(Session)
+    session.gpu_usable, session.options = True, SimpleNamespace(preset="quick")
+    lost = (False, "CUDA fails: CUDA error: an illegal memory access was encountered")
+    monkeypatch.setattr(session_of.environment, "probe_gpu", lambda: lost)
+    member = Member("m", "m", "m", "", "cuda", "host", {}, True)
+    session._look_again([row(1e-3, device="cuda"), row(None, device="cpu", status="failed")])
+    assert session.gpu_usable
+    session._look_again([row(1e-3, device="cuda"), row(None, device="cuda", status="failed")])
+    assert session._why_not(member, session.gpu_usable) == f"no CUDA device: {lost[1]}"
 
 
 def test_a_benchmark_knows_its_fixture():
