@@ -42,7 +42,9 @@ class Roofs:
         key = what, dtype if what == PRODUCT else ""
         if key not in self._peaks:
             comparison = product(self.device, dtype) if what == PRODUCT else copy(self.device, what)
-            seconds = self._measure(comparison, "warm" if self.device == "cuda" else "host")
+            # a copy within a GPU's cache takes less time than its launch
+            short = "graph" if what == CACHE else "warm"
+            seconds = self._measure(comparison, short if self.device == "cuda" else "host")
             work = comparison.flops if what == PRODUCT else comparison.bytes
             self._peaks[key] = work / seconds if work and seconds else None
         if what == CACHE and (memory := self.peak(MEMORY, dtype)):
@@ -68,7 +70,11 @@ class Roofs:
         if any(peak is None for _, _, peak in parts):
             return {f"{field}_reason": "the roof could not be measured" for field in fields}
         least, bound = max((work / peak, bound) for bound, work, peak in parts if peak)
-        return {"roof_share": least / median, "roof_bound": bound, "above_roof": least > high}
+        if mode != "cold" and level == MEMORY:
+            # as many bytes as the cache holds may still be there from the last iteration
+            parts[0] = (level, case.bytes - cache_bytes(self.device), parts[0][2])
+        surely = max(work / peak for _, work, peak in parts if peak)
+        return {"roof_share": least / median, "roof_bound": bound, "above_roof": surely > high}
 
 
 def cache_bytes(device: str) -> int:
