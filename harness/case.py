@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -152,13 +153,19 @@ def run(comparison: Comparison, providers: Sequence[str], setting: Setting) -> d
         fields |= payback.fields(
             fields, fields_of.timing(baseline) if isinstance(baseline, Measurement) else None
         )
-        fields |= fields_of.resources(
-            _bound(right[name], timed),
-            comparison.kind,
-            setting.device,
-            setting.mode,
-            setting.preset,
-        )
+        try:
+            fields |= fields_of.resources(
+                _bound(right[name], timed),
+                comparison.kind,
+                setting.device,
+                setting.mode,
+                setting.preset,
+                setting.deadline,
+            )
+        except Exception as error:
+            failed_after = (_status_of(error, ""), f"after it was timed: {_first_line(error)}")
+            results[name] = Result(_row_fields(known, name, *failed_after))
+            continue
         results[name] = Result(_row_fields(fields, name, record.OK, None), outcome.samples)
     return results
 
@@ -241,7 +248,8 @@ def _status_of(error: Exception, mode: str) -> str:
 
 def _free_memory(device: str) -> None:
     if device == "cuda":
-        torch.cuda.empty_cache()
+        with contextlib.suppress(RuntimeError):  # of a GPU that a kernel has brought down
+            torch.cuda.empty_cache()
 
 
 def _first_line(error: Exception) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -140,11 +141,17 @@ def doubts(fields: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def resources(
-    call: Callable[[], object], kind: str, device: str, mode: str, preset: str
+    call: Callable[[], object],
+    kind: str,
+    device: str,
+    mode: str,
+    preset: str,
+    deadline: float = math.inf,
 ) -> dict[str, Any]:
-    """Peak memory, launch and energy of one iteration."""
+    """Peak memory, launch and, up to time.perf_counter() = deadline, energy of one iteration."""
     fields: dict[str, Any] = {}
     if device == "cuda":
+        call()  # what is kept from the last call with these inputs is there before it is counted
         torch.cuda.synchronize()
         torch.cuda.reset_peak_memory_stats()
         held = torch.cuda.memory_allocated()
@@ -160,6 +167,9 @@ def resources(
     one = "warm" if device == "cuda" else "host"
     if preset != "full" or mode != one or kind in ABOUT_MEASURING:
         why = f"windows of 5 s are spent in the preset full, mode {one}"
+        return fields | {f"{name}_reason": why for name in names}
+    if time.perf_counter() > deadline:
+        why = "budget: spent before its windows of 5 s"
         return fields | {f"{name}_reason": why for name in names}
     energy = measure_energy(lambda: _drop(call()), device)
     for name in names:

@@ -48,6 +48,89 @@ def test_a_peak_that_could_not_be_measured_leaves_no_share():
     assert "roof_share" not in found and found["roof_share_reason"]
 
 
+def test_a_gpus_cache_is_measured_without_launches(monkeypatch):
+    """Else a case in a CUDA graph would seem to be above the roof."""
+    monkeypatch.setattr(roofline, "cache_bytes", lambda device: 2**20)
+    modes = {}
+
+    def measured(comparison, mode):
+        modes[comparison.case] = mode
+        return 1.0
+
+    Roofs("cuda", measured).peak(CACHE, "float32")
+    assert modes == {CACHE: "graph", MEMORY: "warm"}
+
+
+@pytest.mark.parametrize(
+    ("mode", "seconds", "above"),
+    [("warm", 0.95, False), ("graph", 0.85, True), ("cold", 0.95, True), ("cold", 1.0, False)],
+)
+def test_what_the_last_iteration_left_in_the_cache_is_no_wonder(mode, seconds, above, monkeypatch):
+    """A case ten times as large as the cache may find a tenth of itself there."""
+    copy = roofline.copy("cpu", MEMORY)
+    monkeypatch.setattr(roofline, "cache_bytes", lambda device: copy.bytes // 10)
+    roofs = Roofs("cpu", lambda comparison, mode: 1.0)
+    found = roofs.share(copy, seconds, seconds, mode)
+    assert found["above_roof"] is above
+    assert found["roof_share"] == pytest.approx(1 / seconds)
+
+
+def pretended_memory(monkeypatch):
+    """torch.cuda's account of memory: [held, peak]."""
+    account = [0, 0]
+
+    def forget():
+        account[1] = account[0]
+
+    for name, stand_in in {
+        "synchronize": lambda: None,
+        "reset_peak_memory_stats": forget,
+        "memory_allocated": lambda: account[0],
+        "max_memory_allocated": lambda: account[1],
+    }.items():
+        monkeypatch.setattr(torch.cuda, name, stand_in)
+    return account
+
+
+def test_peak_memory_is_without_what_is_kept_from_call_to_call(monkeypatch):
+    """As a forward pass is, where the backward pass alone is timed."""
+    account = pretended_memory(monkeypatch)
+
+    def call():
+        account[0] = 1000  # kept, from the first call on
+        account[1] = max(account[1], account[0] + 24)
+
+    found = fields.resources(call, "kernel", "cuda", "host", "quick")
+    assert found["peak_memory_bytes"] == 24
+
+
+def test_no_energy_is_measured_once_the_budget_is_spent(monkeypatch):
+    monkeypatch.setattr(fields, "measure_energy", None)
+    found = fields.resources(int, "kernel", "cpu", "host", "full", deadline=0.0)
+    assert found["energy_j_reason"].startswith("budget: spent")
+
+
+def test_what_fails_after_it_was_timed_is_its_own_row_and_the_others_go_on(monkeypatch):
+    def resources(call, *_):
+        if call() is broken:
+            raise RuntimeError("CUDA error: an illegal memory access was encountered")
+        return {}
+
+    broken = torch.zeros(8)
+    comparison = Comparison(
+        "double", "8", "float32", "forward", inputs=lambda seed: (torch.ones(8),),
+        providers={"eager": lambda: lambda x: x * 0, "broken": lambda: lambda x: broken},
+        baseline="eager", reference=lambda x: x * 0,
+    )  # fmt: skip
+    monkeypatch.setattr(fields, "resources", resources)
+    limits = Limits(min_sampled_s=0, max_samples=30, max_s=0.1, warmup_s=0.01, max_warmup_s=0.1)
+    setting = case.Setting("cpu", "a CPU", "host", "quick", limits)
+    found = case.run(comparison, ["eager", "broken"], setting)
+    assert found["eager"].fields["status"] == "ok"
+    assert found["broken"].fields["status"] == "failed" and found["broken"].samples == ()
+    assert "after it was timed: RuntimeError: CUDA error" in found["broken"].fields["reason"]
+
+
 def test_the_share_of_a_roof_and_what_is_above_it():
     copy = roofline.copy("cpu", MEMORY)
     roofs = Roofs("cpu", lambda comparison, mode: 1.0)
