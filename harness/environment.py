@@ -166,8 +166,7 @@ def describe() -> dict[str, Any]:
     torch: Any = sys.modules.get("torch")
 
     def gpus() -> list[dict[str, Any]]:
-        if not usable:
-            raise Unavailable(why)
+        _told(usable or None, why)
         return [_gpu(torch, ordinal) for ordinal in range(torch.cuda.device_count())]
 
     caches = {str(level): size for level, size in cpu_cache_bytes().items()}
@@ -183,12 +182,15 @@ def describe() -> dict[str, Any]:
         "version": lambda: _told(torch and torch.version.cuda, why),
         "driver": partial(_ask_nvml, "cuda", "driver"),
     }
+    packages = {name: partial(version, name) for name in PACKAGES}
+    if torch:  # its wheel's metadata may leave out what it was built for
+        packages["torch"] = partial(str, torch.__version__)
     readers: Readers = {
         "cpu": partial(_section, cpu),
         "memory_bytes": lambda: os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"),
         "os": lambda: f"{platform.system()} {platform.release()}",
         "python": lambda: f"{platform.python_implementation()} {platform.python_version()}",
-        "packages": partial(_section, {name: partial(version, name) for name in PACKAGES}),
+        "packages": partial(_section, packages),
         "torch_threads": lambda: _told(torch, why).get_num_threads(),
         "cuda": partial(_section, toolkit),
         "gpus": gpus,

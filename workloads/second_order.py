@@ -286,5 +286,6 @@ def _identity(like: Tensor) -> Tensor:
 def _memory(device: torch.device) -> int:
     """Bytes that a matrix may take: free on a GPU, half of a computer's."""
     if device.type == "cuda":
-        return torch.cuda.mem_get_info(device)[0]
+        unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return torch.cuda.mem_get_info(device)[0] + unused
     return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2

@@ -13,7 +13,8 @@ from typing import Protocol, cast
 
 from harness.probes.spec import Finding
 
-NAMES = ("noise", "conditioning", "products", "backward")
+# what depends on the device first: a budget may end before the others, which do not
+NAMES = ("backward", "products", "noise", "conditioning")
 
 
 class Probe(Protocol):

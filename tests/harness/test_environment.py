@@ -160,6 +160,11 @@ def test_what_is_no_such_path_stays(text: str) -> None:
     assert environment.without_paths(text) == text
 
 
+def test_torch_says_itself_what_it_was_built_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch, "__version__", "2.11.0+cu130")  # the wheel's metadata: 2.11.0
+    assert environment.describe()["packages"]["torch"] == "2.11.0+cu130"
+
+
 def test_describe_a_machine_with_a_gpu(gpu: SimpleNamespace) -> None:
     described = environment.describe()
     check_described(described)
