@@ -10,7 +10,7 @@ from torch import Tensor
 
 
 def sizes(x: Tensor) -> Tensor:
-    """[rows, classes]: the scale of the rounding error of each m - x_c + log s.
+    """The scale of the rounding error of each m - x_c + log s; [rows, classes], both in float64.
 
     Its terms, and 1 + sum_j p_j (m - x_j): how wrong log s is when each exponential is wrong by
     1 + m - x_j units. Never negative; differentiable.
@@ -30,7 +30,15 @@ def weighed(
     reduction: str,
     label_smoothing: float,
 ) -> Tensor:
-    """sum_c |q_c| sizes_c of each row, reduced as the loss is; rows without a class count as 0."""
+    """sum_c |q_c| sizes_c of each row, reduced as the loss is; rows without a class count as 0.
+
+    Args:
+        sizes: [rows, classes] float64, of `sizes`.
+        target, weight, ignore_index, reduction, label_smoothing: as in cross_entropy.
+
+    Returns:
+        float64, [] or, for "none", [rows].
+    """
     classes = sizes.shape[1]
     counted = (target != ignore_index) & (target >= 0) & (target < classes)
     w = sizes.new_ones(classes) if weight is None else weight.double().abs()

@@ -55,7 +55,8 @@ def reference(
 ) -> Tensor:
     """torch's cross_entropy, but NaN for rows whose target is no class, where torch raises.
 
-    Such a row has no weight, so the mean's denominator leaves it out.
+    Arguments and result as the public function's, of any floating dtype. Such a row has no weight,
+    so the mean's denominator leaves it out.
     """
     outside = (target != ignore_index) & ((target < 0) | (target >= input.shape[1]))
     poison = torch.zeros_like(target, dtype=input.dtype).masked_fill(outside, torch.nan)

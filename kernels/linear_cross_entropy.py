@@ -75,7 +75,7 @@ def reference(
     reduction: str = "mean",
     label_smoothing: float = 0.0,
 ) -> Tensor:
-    """torch's linear and then cross_entropy's reference, all logits in memory."""
+    """torch's linear and then cross_entropy's reference, all logits in memory, in any dtype."""
     logits = F.linear(input, linear_weight, linear_bias)
     options = (weight, ignore_index, reduction, label_smoothing)
     return of_logits(logits, target, *options)

@@ -7,7 +7,8 @@ the network is trained on these 2048 transitions, which are thrown away.
 WORKLOAD is proximal policy optimisation, PPO (Schulman et al. 2017, arXiv 1707.06347): four epochs
 over each rollout, with a loss that gains nothing from moving the probability of an action further
 than a fifth. Games and advantages are workloads.rollout's. Variant "cartpole/reinforce" is
-REINFORCE with a learned baseline (Williams 1992): one step for each rollout, up the gradient of
+REINFORCE with a learned baseline (Williams 1992, "Simple statistical gradient-following algorithms
+for connectionist reinforcement learning"): one step for each rollout, up the gradient of
 log-probability times the return that followed, less the value.
 
 The target is the mean return of 256 games played greedily, from the same 256 states for every
@@ -99,7 +100,7 @@ def _log_probability_and_rest(model: nn.Module, batch: Batch) -> tuple[Tensor, T
 
 @torch.no_grad()
 def metric(model: nn.Module, batch: Batch) -> Tensor:
-    """Mean return of the games that start in `batch.x` and are played greedily; scalar.
+    """Mean return of the games that start in `batch.x`, [n, 4], and are played greedily; scalar.
 
     It asks at each step whether a game is still on, and so waits for the device.
     """

@@ -57,13 +57,14 @@ def play(
 
     Args:
         policy: states [n, 4] -> [n, 3], as a model.
-        state: of the carts [n, 4], and `age`, the steps of their games so far, int64 [n].
+        state: of the carts [n, 4], as of workloads.pole.
+        age: the steps of their games so far, int64 [n].
         method: how much to play and how to estimate advantages.
         generator: of actions and new games, on the device of `state`.
 
     Returns:
-        state and age after the rollout, and its transitions as of `loss`, [steps * n] of them,
-        with advantages of mean 0 and standard deviation 1.
+        state and age after the rollout, and its transitions as cartpole.loss takes them,
+        [steps * n] of them, with advantages of mean 0 and standard deviation 1.
     """
     seen = []
     for _ in range(method.steps):
