@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 # modules, not names from them: what studies use of the report may be what imports this file
 from harness import studies
 from harness.report import plots
-from harness.report.words import plain, whole
-from harness.studies import spec
+from harness.report.words import count, plain, whole
+from harness.studies import compare, spec
 
 UNTRAINED = "training"  # the section that stands for all plots of curves where there are none
 
@@ -18,6 +20,7 @@ BESIDE = "gpu"  # the study that sets a GPU beside a CPU, of whichever machines
 
 _OF_CURVES = ("trials", "points")  # the tables of what was trained
 _NONE = "–"
+_FEW = re.compile(r"\(no interval from (\d{1,2}) seeds?\)")  # as harness.studies.compare has it
 _MANY = {"depends": "depend"}  # "3 depend", and "1 depends"
 
 
@@ -91,6 +94,31 @@ def tally(found: Sequence[Claim]) -> str:
     given = [claim.verdict for claim in found]
     counts = [(given.count(verdict), verdict) for verdict in spec.VERDICTS if verdict in given]
     return ", ".join(f"{n} {_MANY.get(word, word) if n > 1 else word}" for n, word in counts)
+
+
+def by_chance(found: Sequence[Claim]) -> str:
+    """What chance alone makes of the verdicts that go by the order of few seeds, in a sentence.
+
+    n seeds of one setting are all ahead of n of the other with a chance of one in (2n over n) where
+    the two are the same. Each claim is taken for one comparison: where it stands on several, all
+    or most of them have to agree, over the same seeds.
+
+    Returns:
+        "" where no verdict goes by that.
+    """
+    seeds = [
+        min(map(int, told))
+        for claim in found
+        if claim.verdict != spec.NOT_MEASURED and (told := _FEW.findall(claim.effect))
+    ]
+    chances = [1 / math.comb(2 * n, n) for n in seeds if n >= compare.FEWEST]
+    if not chances:
+        return ""
+    return (
+        f"{count(len(chances), 'verdict')} went by the order of few seeds, and not corrected for "
+        f"one another: were no such claim true, chance alone would support {sum(chances):.2g} of "
+        "them, and refute as many"
+    )
 
 
 def _claim(name: str, claim: str, verdict: spec.Verdict) -> Claim:

@@ -65,17 +65,19 @@ def opening(merged: Merged) -> str:
 
 
 def tally(merged: Merged, claimed: Sequence[tuple[str, claims.Claim]]) -> str:
-    """How many claims have which verdict, on each machine."""
+    """How many claims have which verdict, on each machine, and how many chance would give."""
     told = [
         (name, claims.tally([c for place, c in claimed if place in (name, claims.EVERYWHERE)]))
         for name in (merged.where(view) for view in merged.machines)
     ]
     many = count(len(studies.NAMES), "claim") if claimed else ""
+    chance = claims.by_chance([claim for _, claim in claimed])
+    more = f". {chance}" if chance else ""
     if len(told) == 1:
         run = "this run" if len(merged.runs) == 1 else "these runs"
-        return f"{many} put to the test in {run}: {told[0][1]}"
+        return f"{many} put to the test in {run}: {told[0][1]}{more}"
     counts = "; ".join(f"{name}: {verdicts}" for name, verdicts in told)
-    return f"{many} put to the test on each machine by itself. {counts}"
+    return f"{many} put to the test on each machine by itself. {counts}{more}"
 
 
 def noise_floors(merged: Merged) -> list[str]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from types import SimpleNamespace
 
 import pytest
 
 from harness import report, studies
-from harness.report.claims import claims, tally
+from harness.report.claims import Claim, by_chance, claims, tally
 from harness.report.frame import frame
 from harness.studies.spec import (
     DEPENDS,
@@ -21,6 +22,7 @@ from harness.studies.spec import (
     not_measured,
 )
 from tests.harness.make_curves import curve
+from tests.harness.make_evidence import target
 from tests.harness.make_rows import row
 from tests.harness.report_page import page
 
@@ -105,6 +107,58 @@ def test_a_study_that_fails_is_not_measured_and_the_others_are_told(plant, error
     assert (failed.claim, failed.verdict) == ("Claim a.", NOT_MEASURED)
     assert (failed.words, failed.n) == (words, "–")
     assert other.verdict == SUPPORTED
+
+
+def few(n):
+    return f"2.00×, 3.00× (no interval from {n} seed{'s' * (n > 1)})"
+
+
+def test_how_many_verdicts_chance_alone_would_give_is_told(tmp_path, plant):
+    of_three = {
+        f"a{i}": Verdict(verdict, "", few(3), 3)
+        for i, verdict in enumerate((SUPPORTED, UNCLEAR, REFUTED, DEPENDS, SUPPORTED))
+    }
+    others = {
+        "four": Verdict(SUPPORTED, "", few(4), 4),
+        "two": Verdict(UNCLEAR, "", few(2), 2),  # from so few nothing is ever supported
+        "known": Verdict(SUPPORTED, "", "2.00 [1.50, 3.00]×", 5),
+        "missing": Verdict(NOT_MEASURED, "", few(3), 0),
+        "hostile": Verdict(SUPPORTED, "", f"(no interval from {'9' * 5000} seeds)", 5),
+    }
+    plant(**of_three, **others)
+    expected = 5 / 20 + 1 / 70
+    words = (
+        "6 verdicts went by the order of few seeds, and not corrected for one another: were no "
+        f"such claim true, chance alone would support {expected:.2g} of them, and refute as many"
+    )
+    assert by_chance(judged()) == words
+    assert f"{words}. Each leads to the figures" in page(tmp_path, [row()]).text
+    plant(known=others["known"])
+    assert by_chance(judged()) == ""
+    assert "chance alone" not in page(tmp_path, [row()]).text
+
+
+def test_chance_is_that_of_the_verdicts_of_studies():
+    ranks = set(range(1, 7))  # of six trials that are alike, any three are as likely one setting's
+    every = [(three, ranks - {*three}) for three in itertools.combinations(ranks, 3)]
+    given = [huber(*both)[0] for both in every]
+    assert given.count(SUPPORTED) == given.count(REFUTED) == len(every) / 20 == 1
+    _, told = huber((4, 5, 6), (1, 2, 3))
+    assert told.startswith("1 verdict went by") and "would support 0.05 of them" in told
+    assert huber((1, 2, 3, 4, 5), (6, 7, 8, 9, 10))[1] == ""
+
+
+def huber(squared, robust):
+    """The verdict on Huber's loss by the steps that each took, and what chance would give."""
+    evidence = Evidence(
+        curves=[
+            *target("mlp_regression/mse_outliers", *squared),
+            *target("mlp_regression/huber_outliers", *robust),
+        ]
+    )
+    verdict = studies.load("huber").judge(evidence)
+    told = Claim("", verdict.verdict, verdict.effect, "", "", "", "")
+    return verdict.verdict, by_chance([told])
 
 
 def test_a_link_leads_only_to_what_is_there(tmp_path, plant):

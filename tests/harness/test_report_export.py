@@ -46,7 +46,7 @@ def test_markdown_tells_the_opening_the_verdicts_and_the_speedups(tmp_path):
     assert titles[1:] == ["## Claims of the course", "## Speedups worth knowing"]
     claims, _, speedups = told.partition("## Speedups")
     assert claims.count("\n| ") == 1 + len(studies.NAMES)
-    assert re.search(r"\d+ not measured\.\n", claims)
+    assert re.search(r"\d+ not measured\. \d+ verdicts? went by .* as many\.\n", claims)
     assert "| **faster** |" in speedups and "Noise floor: " in speedups
     again = written(tmp_path, "markdown", rows, environment, curves=curves(), findings=findings())
     assert again == told
