@@ -302,6 +302,10 @@ def _doctor() -> int:
 def _refuse(why: str) -> int:
     if os.environ.get("RANK", "0") == "0":  # of torchrun's, one says it
         print(f"python -m harness: {why}", file=sys.stderr)
+    if "TORCHELASTIC_ERROR_FILE" in os.environ:
+        from harness import launch
+
+        launch.tell(f"python -m harness: {why}")
     return 2
 
 

@@ -29,6 +29,28 @@ def launched() -> bool:
     return all(name in os.environ for name in ("RANK", "WORLD_SIZE", "MASTER_ADDR"))
 
 
+def tell(why: str) -> None:
+    """Make this the last that torchrun prints, below its own trace: it shows in place of one what
+    the rank that failed first has left in this file. Elsewhere there is none."""
+    if path := os.environ.get("TORCHELASTIC_ERROR_FILE"):
+        message = {"message": why, "extraInfo": {"timestamp": str(int(time.time()))}}
+        with contextlib.suppress(OSError):
+            Path(path).write_text(json.dumps({"message": message}), "utf-8")
+
+
+def missed(why: str) -> int:
+    """The exit status of a rank where a target was missed, and `why` to tell.
+
+    Returns:
+        1, or 0 where the agent may start ranks again: it takes 1 for a death, and would have all
+        done again.
+    """
+    if os.environ.get("TORCHELASTIC_MAX_RESTARTS", "0") != "0":
+        return 0
+    tell(why)
+    return 1
+
+
 def join(device: str) -> tuple[int, int, Any]:
     """Find the other ranks and join their group.
 

@@ -153,7 +153,9 @@ class Ranks:
         if not isinstance(error, Exception):
             return
         if not self._all_failed():
-            print(f"rank {self.rank} of {self.size}: {error}", file=sys.stderr, flush=True)
+            told = f"rank {self.rank} of {self.size}: {error}"
+            print(told, file=sys.stderr, flush=True)
+            launch.tell(told)
             # not by sys.exit, which would wait for what this rank has sent and nobody will answer
             os._exit(1)
 

@@ -105,24 +105,25 @@ def over_ranks(options: Options) -> int:
     """The same on one of torchrun's ranks: each trial on all of them, rank 0 writes.
 
     Returns:
-        0 when all is done, target reached or not: the agent takes all else for a death.
+        0 if all seeds of all settings reached their targets, else as launch.missed says.
 
     Raises:
         CannotSpread, CannotSweep, StoreError: as Ranks and `run` do.
     """
     team = ranks.Ranks(options.device)
+    status = 0
     if team.rank:
         team.serve()
     else:
         resume = launch.interrupted(options.results) or options.resume
         try:
-            run(dataclasses.replace(options, resume=resume), team.engine, team.started)
+            status = run(dataclasses.replace(options, resume=resume), team.engine, team.started)
         except (CannotSweep, StoreError):
             team.dismiss()
             raise
         team.dismiss()
     team.leave()
-    return 0
+    return launch.missed("not every target was reached: its line says why") if status else 0
 
 
 def chosen(patterns: Sequence[str], preset: str) -> list[Setting]:

@@ -46,8 +46,7 @@ def run(options: Options) -> int:
     Under torchrun all ranks train the one trial, and rank 0 tells of it.
 
     Returns:
-        0 if the target was reached, else 1; under torchrun 0, as its agent takes all else for a
-        death.
+        0 if the target was reached, else 1; under torchrun as launch.missed says.
 
     Raises:
         CannotTrain: an unknown workload, option, device or file, or what ranks cannot train.
@@ -75,9 +74,7 @@ def run(options: Options) -> int:
         raise CannotTrain(why)
     curve = _watched(trial, workload, steps, team)
     team.leave()
-    if team.rank == 0:
-        _tell(curve)
-    return 0
+    return launch.missed(_told(curve)) if team.rank == 0 and _tell(curve) else 0
 
 
 def _check(trial: Trial, workload: Workload) -> None:
@@ -99,7 +96,7 @@ def _tell(curve: Curve) -> int:
     if curve.status == FAILED:
         raise _refused(curve.reason or "")
     console = Console(highlight=False, soft_wrap=True)
-    console.print(_told(curve))
+    console.print(escape(_told(curve)))
     if curve.generated:
         console.print()
         console.print(escape(curve.generated))
@@ -162,7 +159,7 @@ def _told(curve: Curve) -> str:
         if curve.communication_share is not None:
             setting += f", {curve.communication_share:.0%} of the seconds with tensors on their way"
     if curve.status != REACHED:
-        return escape(f"{curve.status}: {curve.reason}. {setting}")
+        return f"{curve.status}: {curve.reason}. {setting}"
     parts = []
     for currency in CURRENCIES:
         value = curve.to_target(currency)
@@ -171,5 +168,4 @@ def _told(curve: Curve) -> str:
             if value is None
             else f"{value:.4g} {currency}"
         )
-    words = f"{curve.metric} {curve.target:g} reached after {', '.join(parts)}. {setting}"
-    return escape(words)
+    return f"{curve.metric} {curve.target:g} reached after {', '.join(parts)}. {setting}"

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 from torch import distributed, nn
+from torch.distributed.elastic.multiprocessing.errors import ChildFailedError, ProcessFailure
 
 import workloads
 from harness import launch, record, store, sweep, trials
@@ -28,6 +29,7 @@ LIMIT_S = 100  # after which a job hangs
 TOLERANCE = 5e-4
 PATTERNS = ("cnn-adam*", "linear_regression-sgd*")
 KILLED = "cnn-adam-batch32"
+MISSED = "traceback : not every target was reached: its line says why"
 
 
 def torchrun(*command, restarts=0):
@@ -49,6 +51,13 @@ def ended(process):
     return said
 
 
+def last_line(said):
+    """Above the rule that closes what torchrun prints of ranks that failed."""
+    *_, last, rule = said.splitlines()
+    assert set(rule) == {"="}
+    return last.strip()
+
+
 def curves(run):
     found, problems = store.read_curves(run)
     assert not problems and len({trials.key(curve) for curve in found}) == len(found)
@@ -66,7 +75,8 @@ def spread(tmp_path_factory):
     results = tmp_path_factory.mktemp("spread")
     process = torchrun("-m", "harness", "sweep", *PATTERNS, "--results", results)
     said = ended(process)
-    assert process.returncode == 0, said
+    # one of the settings cannot be spread, which is what torchrun ends with
+    assert process.returncode == 1 and last_line(said) == MISSED, said
     return only(results)
 
 
@@ -257,7 +267,7 @@ def test_a_rank_that_goes_wrong_alone_does_not_keep_the_others_waiting(tmp_path)
     process = torchrun(script, "alone")
     said = ended(process)
     assert process.returncode != 0
-    assert "rank 1 of 2: as bad as can be" in said
+    assert last_line(said) == "traceback : rank 1 of 2: as bad as can be"
     assert not re.search(r"^(failed|reached)", said, re.MULTILINE), said
 
 
@@ -281,6 +291,26 @@ def test_of_many_ranks_one_says_what_is_wrong(started, monkeypatch, capsys):
     monkeypatch.setenv("RANK", "1")
     assert main(["sweep", "neuron"]) == 2
     assert capsys.readouterr().err == ""
+
+
+def test_what_is_refused_is_the_last_that_torchrun_prints(started, monkeypatch, tmp_path, capsys):
+    for rank in (0, 1):  # whichever of them is the first
+        path = tmp_path / f"error{rank}.json"
+        monkeypatch.setenv("RANK", str(rank))
+        monkeypatch.setenv("TORCHELASTIC_ERROR_FILE", str(path))
+        assert main(["train", "neuron", "--optimizer", "nope"]) == 2
+        failure = ProcessFailure(local_rank=rank, pid=1, exitcode=2, error_file=str(path))
+        told = ChildFailedError("harness", {rank: failure}).format_msg()
+        assert last_line(told).startswith("traceback : python -m harness: unknown optimizer 'nope'")
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+@pytest.mark.parametrize(("restarts", "status"), [(None, 1), ("0", 1), ("2", 0)])
+def test_a_missed_target_is_a_status_where_no_restart_follows_it(monkeypatch, restarts, status):
+    monkeypatch.delenv("TORCHELASTIC_MAX_RESTARTS", raising=False)
+    if restarts:
+        monkeypatch.setenv("TORCHELASTIC_MAX_RESTARTS", restarts)
+    assert launch.missed("not reached") == status
 
 
 def test_more_ranks_than_gpus_are_refused(started, monkeypatch):
