@@ -25,7 +25,7 @@ from harness.convergence import Setting
 from harness.faults import faults
 from harness.progress import LiveProgress
 from harness.record import Row
-from harness.replay import TIMER, replay
+from harness.replay import TIMER, replay, unfit
 from harness.session import Build, Member, Options, Session
 from harness.store import StoreError
 from harness.timing import MODES
@@ -49,7 +49,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
     """Our clock for pytest-benchmark, before it reads its options."""
-    if why := names.hidden():
+    measuring = config.getoption("benchmark_only", False)  # without pytest-benchmark there is none
+    if why := names.hidden() or (unfit() if measuring else ""):
         raise pytest.UsageError(why)
     from harness import own  # which imports kernels: not before it is known whose they are
 

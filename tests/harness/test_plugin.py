@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from harness import case, fields, noise, plugin, record, roofline, selfcheck, store
+from harness import case, fields, noise, plugin, record, replay, roofline, selfcheck, store
 from harness.timing import Limits
 
 # pytester forgets what is imported inside it, and parts of torch can be imported only once
@@ -385,6 +385,30 @@ def test_nobody(compare):
     project.write(more=more)
     result = measure(project)
     result.stderr.fnmatch_lines(["*has no parameter named provider: add*"])
+
+
+@pytest.mark.parametrize(
+    ("found", "whole", "refused"),
+    [("5.2.3", False, True), ("5.2.3", True, False), ("5.3.1", False, False)],
+)
+def test_a_pytest_benchmark_that_does_not_know_this_pytest_is_refused(
+    found, whole, refused, monkeypatch
+):
+    """pytest 9.2 took away what 5.2.3 looks at in every test."""
+    item = type("Item", (), {"_nodeid": ""} if whole else {})
+    monkeypatch.setattr(replay, "version", lambda name: found)
+    monkeypatch.setattr(replay.pytest, "Item", item)
+    words = f"pytest-benchmark {found} does not work with pytest {pytest.__version__}: pip install"
+    assert replay.unfit().startswith(words) if refused else replay.unfit() == ""
+
+
+def test_nothing_is_measured_with_a_pytest_benchmark_that_is_refused(project, monkeypatch):
+    monkeypatch.setattr(plugin, "unfit", lambda: "pytest-benchmark 5.2.3 does not work")
+    result = measure(project)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["ERROR: pytest-benchmark 5.2.3 does not work"])
+    disabled = project.runpytest_inprocess("-p", "harness.plugin", "--collect-only", "-q")
+    assert disabled.ret == 0  # what is not measured does not need it
 
 
 def test_another_package_called_kernels_is_noticed(project, monkeypatch):
