@@ -65,8 +65,8 @@ BAD_LOSSES = {
 }
 
 
-@pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("how", BAD_LOSSES)
+@pytest.mark.parametrize("name", NAMES)
 def test_bad_descriptions_of_a_loss_are_named(name, how):
     options, error, message = BAD_LOSSES[how]
     operands = (X,) if name == "cross_entropy" else (torch.ones(3, 5), torch.ones(4, 5), None)
