@@ -97,6 +97,7 @@ class Session:
         self._names = {d: environment.device_name(d) for d in {m.device for m in members}}
         self._roofs: dict[str, Roofs] = {}
         self._checked: set[str] = set()
+        self._waiting: list[Row] = []  # not measured, and not yet on disk
 
     def row(self, member: Member, build: Build) -> Row:
         """The row of a member, measured now with all others of its group if need be.
@@ -218,13 +219,22 @@ class Session:
     def _keep(
         self, group: Sequence[Member], results: Mapping[str, case.Result], label: str
     ) -> list[Row]:
-        """Put the rows of a group on disk, all at once."""
+        """Put the rows of a group on disk, all at once; those of a group of which nothing was
+        measured wait for others, as thousands would last for longer than a budget."""
         rows = [
             Row(m.id, label, m.name, m.params, results[m.id].fields, results[m.id].samples)
             for m in group
         ]
-        self.folder.put(rows)
+        self._waiting += rows
+        self.rows |= {row.id: row for row in rows}
+        if any(row.status != record.NOT_MEASURED for row in rows):
+            self._put_waiting()
         return rows
+
+    def _put_waiting(self) -> None:
+        rows, self._waiting = self._waiting, []
+        if rows:
+            self.folder.put(rows)
 
     def _look_again(self, rows: Sequence[Row]) -> None:
         """A kernel that reads where nothing is ends this process's use of its GPU: what would come
@@ -315,6 +325,7 @@ class Session:
         Raises:
             StoreError: it cannot be written.
         """
+        self._put_waiting()
         return self.folder.finish()
 
 

@@ -8,6 +8,7 @@ import pytest
 from harness import budget, order
 from harness import session as session_of
 from harness.budget import COMPARE, CONVERGE, PROBE
+from harness.case import Result
 from harness.session import Member, Session
 from harness.timing import MODES
 from tests.harness.make_rows import row
@@ -80,6 +81,28 @@ def test_a_benchmark_knows_whether_it_is_meant_for_its_device_alone(meant, nativ
         fixturenames=["compare"], nodeid="f[cuda]", name="f[cuda]", iter_markers=marks.get,
     )  # fmt: skip
     assert order.member(item, "quick").native is native
+
+
+def test_rows_of_what_was_left_out_go_to_disk_with_the_next_that_was_measured():
+    """Each waited for by itself, thousands of them would last for a minute after the budget."""
+    session = Session.__new__(Session)
+    puts: list[list[str]] = []
+    session.rows, session._waiting = {}, []
+    session.folder = SimpleNamespace(
+        put=lambda rows: puts.append([r.id for r in rows]), finish=lambda: {"ok": 1}
+    )
+
+    def keep(name, **how):
+        member = Member(name, name, name, "", "cpu", "host", {}, True)
+        session._keep([member], {name: Result(row(**how).extra_info)}, name)
+
+    keep("left out 1", median=None, status="not_measured", reason="budget: spent")
+    keep("left out 2", median=None, status="not_measured", reason="budget: spent")
+    assert puts == [] and set(session.rows) == {"left out 1", "left out 2"}
+    keep("measured", median=1e-3)
+    assert puts == [["left out 1", "left out 2", "measured"]]
+    keep("left out 3", median=None, status="not_measured", reason="budget: spent")
+    assert session.finish() == {"ok": 1} and puts[1:] == [["left out 3"]]
 
 
 def test_a_gpu_that_a_kernel_brought_down_is_asked_no_more(monkeypatch):
