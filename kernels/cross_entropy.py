@@ -214,14 +214,10 @@ def inputs(case: Case, device: str, seed: int) -> tuple[Tensor, Tensor]:
     """Logits from the normal distribution, and evenly drawn targets; by seed and device."""
     generator = torch.Generator(device).manual_seed(seed)
     rows, classes = case.shape["R"], case.shape["C"]
-    input = torch.randn(
-        (rows, classes),
-        generator=generator,
-        device=device,
-        dtype=getattr(torch, case.dtype),
-        requires_grad=case.direction != FORWARD,
-    )
-    return input, torch.randint(classes, (rows,), generator=generator, device=device)
+    dtype = getattr(torch, case.dtype)
+    input = torch.randn((rows, classes), generator=generator, device=device, dtype=dtype)
+    target = torch.randint(classes, (rows,), generator=generator, device=device)
+    return input.requires_grad_(case.direction != FORWARD), target
 
 
 def cost(case: Case) -> Cost:

@@ -218,13 +218,11 @@ def _duel(
 
 
 def _tuned(evidence: Evidence, curves: Sequence[Sequence[Curve]]) -> bool:
-    settings = {(c.trial.workload, c.trial.optimizer, c.trial.batch) for of in curves for c in of}
-    tuned = {
-        (c.trial.workload, c.trial.optimizer, c.trial.batch)
-        for c in evidence.curves
-        if c.role == TUNING
-    }
-    return settings <= tuned
+    def setting(curve: Curve) -> tuple[str, str, int]:
+        return curve.trial.workload, curve.trial.optimizer, curve.trial.batch
+
+    tuned = {setting(curve) for curve in evidence.curves if curve.role == TUNING}
+    return {setting(curve) for of in curves for curve in of} <= tuned
 
 
 class Summary(NamedTuple):
