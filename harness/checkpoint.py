@@ -1,8 +1,9 @@
 """Where a trial stands, in a file, so that a run that dies goes on from there.
 
 One file in the run's folder, replaced whole at an evaluation and gone when the trial has ended.
-It holds the model, the optimizer, the sums so far and the evaluations; the samples' order needs
-only the number of steps. It is read with weights_only: nothing in it can run.
+It holds the model, the optimizer, the sums so far and the evaluations, and the state of batches
+that have one; shuffled epochs need only the number of steps. It is read with weights_only: nothing
+in it can run.
 """
 
 from __future__ import annotations

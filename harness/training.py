@@ -22,7 +22,7 @@ from harness.environment import device_name
 from harness.team import ALONE, Team
 from workloads import data, load, optimizers
 from workloads.flops import UnknownFlops
-from workloads.spec import Batch, Workload
+from workloads.spec import Batch, Resumable, Workload
 
 GROWTH = 1.03  # from one evaluation's steps to the next one's
 
@@ -172,18 +172,23 @@ class _Running:
         self.communication_s = saved["communication_s"]
         if isinstance(self._step, optimizers.Gradient):
             self._step.load_state_dicts(saved["optimizers"])
-        for _ in range(self._steps):
-            next(self._batches)
+        if isinstance(self._batches, Resumable):
+            self._batches.load_state_dict(saved["batches"])
+        else:
+            for _ in range(self._steps):
+                next(self._batches)
 
     def save(self, points: list[Point]) -> None:
-        """Leave a checkpoint where it can be gone on from: an agent's batches depend on the models
-        that it was when it played, and a second-order optimizer takes a few steps in all."""
-        if self._workload.batches is None and isinstance(self._step, optimizers.Gradient):
-            step = self._step
+        """Leave a checkpoint where it can be gone on from: a second-order optimizer takes a few
+        steps in all, and how a user's own batches go on may depend on anything."""
+        step, batches = self._step, self._batches
+        known = self._workload.batches is None or isinstance(batches, Resumable)
+        if known and isinstance(step, optimizers.Gradient):
             self._team.save(
                 lambda: {
                     "model": self.model.state_dict(),
                     "optimizers": step.state_dicts(),
+                    "batches": batches.state_dict() if isinstance(batches, Resumable) else None,
                     "points": [list(vars(point).values()) for point in points],
                     "communication_s": self.communication_s,
                 }

@@ -22,7 +22,7 @@ from __future__ import annotations
 import functools
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Mapping
 from dataclasses import replace
 
 import torch
@@ -119,9 +119,7 @@ def _greedy(model: nn.Module, state: Tensor) -> Tensor:
     return model(state)[:, :2].argmax(1)
 
 
-def batches(
-    model: nn.Module, train: Batch, size: int, seed: int, method: Method = PPO
-) -> Iterator[Batch]:
+class Games:
     """Mini-batches without end, played by the model as it is when a rollout starts.
 
     Each rollout is shuffled for each of its epochs, and what does not fill a last batch is
@@ -134,27 +132,60 @@ def batches(
         seed: of games, actions and shuffling; on each device a sequence of its own.
         method: how much to play, and how often to go over it.
     """
-    device = train.x.device
-    generator = torch.Generator(device).manual_seed(seed)
-    carts = max(method.carts, math.ceil(size / method.steps))
-    state = pole.start(carts, generator, train.x.dtype)
-    age = torch.zeros(carts, dtype=torch.int64, device=device)
-    while True:
-        state, age, played = play(model, state, age, method, generator)
-        epochs = [
-            torch.randperm(len(played), generator=generator, device=device)
-            for _ in range(method.epochs)
-        ]
-        for index in torch.cat(epochs).split(size):
-            if len(index) == size:
-                yield Batch(played.x[index], played.y[index])
+
+    def __init__(
+        self, model: nn.Module, train: Batch, size: int, seed: int, method: Method = PPO
+    ) -> None:
+        device = train.x.device
+        self._model, self._size, self._method = model, size, method
+        self._generator = torch.Generator(device).manual_seed(seed)
+        carts = max(method.carts, math.ceil(size / method.steps))
+        self._state = pole.start(carts, self._generator, train.x.dtype)
+        self._age = torch.zeros(carts, dtype=torch.int64, device=device)
+        self._played = Batch(self._state[:0], self._state[:0])
+        self._order = self._age[:0]  # of what is played, and has yet to be given
+
+    def __iter__(self) -> Games:
+        return self
+
+    def __next__(self) -> Batch:
+        if len(self._order) < self._size:
+            self._state, self._age, self._played = play(
+                self._model, self._state, self._age, self._method, self._generator
+            )
+            count, device = len(self._played), self._age.device
+            epochs = [
+                torch.randperm(count, generator=self._generator, device=device)
+                for _ in range(self._method.epochs)
+            ]
+            self._order = torch.cat(epochs)
+        index, self._order = self._order[: self._size], self._order[self._size :]
+        return Batch(self._played.x[index], self._played.y[index])
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """The games as they stand, and what of the last rollout has yet to be given."""
+        return {
+            "generator": self._generator.get_state(),
+            "state": self._state,
+            "age": self._age,
+            "x": self._played.x,
+            "y": self._played.y,
+            "order": self._order,
+        }
+
+    def load_state_dict(self, saved: Mapping[str, Tensor]) -> None:
+        """Go on from there, with the model as it was then."""
+        self._generator.set_state(saved["generator"])
+        moved = {name: tensor.to(self._state.device) for name, tensor in saved.items()}
+        self._state, self._age, self._order = (moved[name] for name in ("state", "age", "order"))
+        self._played = Batch(moved["x"], moved["y"])
 
 
 @functools.cache
 def data() -> Data:
     """2048 transitions of an agent that acts at random; 256 states to start validation from.
 
-    The agent trains on games of its own, not on these (`batches`). They are what a step is timed
+    The agent trains on games of its own, not on these (`Games`). They are what a step is timed
     on, as they are the same for every model.
     """
 
@@ -231,7 +262,7 @@ WORKLOAD = Workload(
     batch_size=BATCH_SIZE,
     max_steps=MAX_STEPS,
     floor=float(pole.LIMIT),
-    batches=batches,
+    batches=Games,
     generate=generate,
 )
 
@@ -244,6 +275,6 @@ VARIANTS = (
         learning_rate=1e-2,
         batch_size=REINFORCE.carts * REINFORCE.steps,  # whole rollouts: their gradient is exact
         max_steps=400,  # rollouts
-        batches=functools.partial(batches, method=REINFORCE),
+        batches=functools.partial(Games, method=REINFORCE),
     ),
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -27,6 +27,18 @@ class Batch(NamedTuple):
             return t.to(device, dtype if dtype is not None and t.is_floating_point() else t.dtype)
 
         return Batch(move(self.x), move(self.y))
+
+
+@runtime_checkable
+class Resumable(Protocol):
+    """Mini-batches that can go on from where they were, as an optimizer can; of tensors and plain
+    values alone, as nothing else is read from a checkpoint."""
+
+    def __next__(self) -> Batch: ...
+
+    def state_dict(self) -> dict[str, Any]: ...
+
+    def load_state_dict(self, saved: dict[str, Any], /) -> None: ...
 
 
 class Data(NamedTuple):
@@ -104,7 +116,8 @@ class Workload:
         floor: the best value the metric can take, where it is known, else None.
         batches: (model, train, size, seed) -> endless mini-batches for training, on the device
             of `train`; None for shuffled epochs of the training set (workloads.data.batches).
-            An agent makes its own with the model as it then is.
+            An agent makes its own with the model as it then is. Where they are Resumable, a
+            trial that died goes on from its checkpoint, else it starts over.
         shifted: () -> Batch: the validation set moved in place or time, where the claim is that
             the model bears it.
         generate: (model, seed) -> what a trained model writes, draws, answers or does, as text.

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -118,7 +118,7 @@ class Draw:
     """
 
     def __init__(self, corpus: Corpus, device: torch.device, seed: int):
-        self._generator = torch.Generator(device).manual_seed(seed)
+        self.generator = torch.Generator(device).manual_seed(seed)
         self._window = corpus.window
         self._text = corpus.text.to(device)
         distances = range(1, corpus.window + 1)
@@ -129,7 +129,7 @@ class Draw:
 
     def __call__(self, count: int) -> Batch:
         """`count` samples, as of `loss`."""
-        device, generator = self._text.device, self._generator
+        device, generator = self._text.device, self.generator
         size, within = (count,), len(self._text) - self._window
         at = torch.randint(self._window, within, size, generator=generator, device=device)
         which = torch.randint(len(self._offsets), size, generator=generator, device=device)
@@ -141,13 +141,7 @@ class Draw:
         return Batch(self._text[at], torch.cat([neighbour.unsqueeze(1), negatives], dim=1))
 
 
-def batches(
-    model: nn.Module,
-    train: Batch,
-    size: int,
-    seed: int,
-    corpus: Callable[[], Corpus] = analogies.planted,
-) -> Iterator[Batch]:
+class Pairs:
     """Mini-batches without end, each pair and negative drawn anew from the whole corpus.
 
     Args:
@@ -157,11 +151,44 @@ def batches(
         seed: of the draws.
         corpus: () -> what to draw from.
     """
-    draw = Draw(corpus(), train.x.device, seed)
-    while True:
-        drawn = draw(size * max(1, PAIRS // size))
-        for x, y in zip(drawn.x.split(size), drawn.y.split(size), strict=True):
-            yield Batch(x, y)
+
+    def __init__(
+        self,
+        model: nn.Module,
+        train: Batch,
+        size: int,
+        seed: int,
+        corpus: Callable[[], Corpus] = analogies.planted,
+    ) -> None:
+        self._draw, self._size = Draw(corpus(), train.x.device, seed), size
+        self._before = self._draw.generator.get_state()
+        self._drawn: list[Batch] = []
+        self._given = 0  # of what is drawn
+
+    def __iter__(self) -> Pairs:
+        return self
+
+    def __next__(self) -> Batch:
+        if self._given == len(self._drawn):
+            self._fill()
+        self._given += 1
+        return self._drawn[self._given - 1]
+
+    def _fill(self) -> None:
+        self._before = self._draw.generator.get_state()
+        drawn = self._draw(self._size * max(1, PAIRS // self._size))
+        parts = zip(drawn.x.split(self._size), drawn.y.split(self._size), strict=True)
+        self._drawn, self._given = [Batch(x, y) for x, y in parts], 0
+
+    def state_dict(self) -> dict[str, Any]:
+        """From where on to draw, and how much of that is given."""
+        return {"generator": self._before, "given": self._given}
+
+    def load_state_dict(self, saved: Mapping[str, Any]) -> None:
+        """Go on from there."""
+        self._draw.generator.set_state(saved["generator"])
+        self._fill()
+        self._given = saved["given"]
 
 
 def generate(model: Any, seed: int, corpus: Callable[[], Corpus] = analogies.planted) -> str:
@@ -191,7 +218,7 @@ def _data(corpus: Corpus) -> Data:
 def data() -> Data:
     """65,536 pairs of the planted corpus, each with its negatives, and the 264 questions.
 
-    A model trains on pairs that are drawn as it goes (`batches`). These are what a step is timed
+    A model trains on pairs that are drawn as it goes (`Pairs`). These are what a step is timed
     on.
 
     Returns:
@@ -219,7 +246,7 @@ WORKLOAD = Workload(
     batch_size=BATCH_SIZE,
     max_steps=MAX_STEPS,
     floor=1.0,
-    batches=batches,
+    batches=Pairs,
     generate=generate,
 )
 
@@ -242,6 +269,6 @@ def from_files(corpus: Path, questions: Path | None = None) -> Workload:
         learning_rate=OWN_LEARNING_RATE,
         batch_size=OWN_BATCH_SIZE,
         max_steps=math.ceil(OWN_EPOCHS * pairs / OWN_BATCH_SIZE),
-        batches=functools.partial(batches, corpus=lambda: own),
+        batches=functools.partial(Pairs, corpus=lambda: own),
         generate=functools.partial(generate, corpus=lambda: own),
     )

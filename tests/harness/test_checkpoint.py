@@ -1,5 +1,6 @@
 """Checkpoints: a trial that goes on from one is the trial that was not cut short, counted once."""
 
+import dataclasses
 import os
 from types import SimpleNamespace
 
@@ -13,6 +14,7 @@ from harness.curve import Trial
 from harness.team import Alone
 
 STEPS = 40
+METHODS = ("cartpole", "cartpole/reinforce")
 
 
 class Kept(Alone):
@@ -33,8 +35,8 @@ class Killed(BaseException):
 
 
 def trained(name, team, until=None):
-    workload = workloads.load(name)
-    trial = Trial(name, workload.optimizer, workload.batch_size, workload.learning_rate, 0)
+    workload = workloads.load(name) if isinstance(name, str) else name
+    trial = Trial(workload.name, workload.optimizer, workload.batch_size, workload.learning_rate, 0)
 
     def look(point):
         if point.steps == until:
@@ -47,7 +49,7 @@ def counted(curve):
     return [(p.steps, p.samples, p.flops, p.loss, p.metric) for p in curve.points]
 
 
-# momentum of its own kind in each, and one without steps to go on from: an agent starts over
+# momentum of its own kind in each; pairs that are drawn, and games that are played
 @pytest.mark.parametrize(
     "name",
     [
@@ -60,16 +62,43 @@ def test_what_was_cut_short_goes_on_as_if_it_had_not_been(tmp_path, name):
     path = tmp_path / "checkpoint.pt"
     with pytest.raises(Killed):
         trained(name, Kept(path), until=30)
-    assert path.exists() == (workloads.load(name).batches is None)
     seen = []
     again = trained(name, Spied(path, seen))
     assert counted(again) == counted(whole)
-    if path.exists():  # the evaluation at which it was killed is the first that is made again
-        assert seen[0] == 29
-        seconds = [point.seconds for point in again.points]
-        assert seconds == sorted(seconds)
-        inclusive = [point.seconds_inclusive for point in again.points]
-        assert inclusive == sorted(inclusive)
+    # the evaluation at which it was killed is the first that is made again
+    assert seen[0] == 29
+    seconds = [point.seconds for point in again.points]
+    assert seconds == sorted(seconds)
+    inclusive = [point.seconds_inclusive for point in again.points]
+    assert inclusive == sorted(inclusive)
+
+
+def test_batches_without_a_state_start_over(tmp_path):
+    own = workloads.load("word2vec")
+    plain = dataclasses.replace(own, batches=lambda *given: (b for b in own.batches(*given)))
+    path = tmp_path / "checkpoint.pt"
+    with pytest.raises(Killed):
+        trained(plain, Kept(path), until=30)
+    assert not path.exists()
+
+
+# after so many batches: none, within a rollout or a draw, at its end, in the next
+@pytest.mark.parametrize("before", [0, 3, 32, 33])
+@pytest.mark.parametrize("name", ["word2vec", *METHODS])
+def test_batches_go_on_from_their_state(tmp_path, monkeypatch, name, before):
+    monkeypatch.setattr("workloads.word2vec.PAIRS", 32 * 256)
+    monkeypatch.setattr("workloads.pole.LIMIT", 20)  # so that a game's age counts
+    workload, size = workloads.load(name), 256
+    model, train = workload.model(0), workload.data().train
+    first = workload.batches(model, train, size, 0)
+    for _ in range(before):
+        next(first)
+    torch.save(first.state_dict(), tmp_path / "state")
+    again = workload.batches(model, train, size, 1)  # another seed's, until it is told
+    again.load_state_dict(torch.load(tmp_path / "state", weights_only=True))
+    for _ in range(40):
+        for expected, got in zip(next(first), next(again), strict=True):
+            assert torch.equal(expected, got)
 
 
 class Spied(Kept):

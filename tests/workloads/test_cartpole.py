@@ -139,7 +139,7 @@ def test_a_rollout_is_gone_over_once_an_epoch_and_has_no_graph(name):
 
 def test_games_go_on_from_one_rollout_to_the_next():
     size = PPO.carts * PPO.steps
-    stream = cartpole.batches(player, cartpole.data().train, size, 0)
+    stream = cartpole.Games(player, cartpole.data().train, size, 0)
     first, *_, second = islice(stream, PPO.epochs + 1)
     last = {tuple(row) for row in pole.step(first.x, first.y[:, 0]).tolist()}
     last -= {tuple(row) for row in first.x.tolist()}
@@ -159,7 +159,7 @@ def test_batches_have_exactly_the_size_asked_for(name, size):
 
 def test_a_model_in_float64_plays_in_float64():
     train = cartpole.data().train.to("cpu", torch.float64)
-    batch = next(cartpole.batches(cartpole.model(0).double(), train, 32, 0))
+    batch = next(cartpole.Games(cartpole.model(0).double(), train, 32, 0))
     assert batch.x.dtype == batch.y.dtype == torch.float64
 
 

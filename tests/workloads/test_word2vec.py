@@ -78,7 +78,7 @@ def test_each_batch_is_drawn_anew_and_by_its_seed(monkeypatch):
     def some(seed):
         return [
             torch.cat([b.x, b.y.flatten()])
-            for b in islice(word2vec.batches(None, pairs, 32, seed), 6)
+            for b in islice(word2vec.Pairs(None, pairs, 32, seed), 6)
         ]
 
     first, again, other = some(0), some(0), some(1)
@@ -88,7 +88,7 @@ def test_each_batch_is_drawn_anew_and_by_its_seed(monkeypatch):
 
 @pytest.mark.parametrize("size", [1, 3, 1024, 70_000])
 def test_batches_have_exactly_the_size_asked_for(size):
-    for batch in islice(word2vec.batches(None, WORKLOAD.data().train, size, 0), 3):
+    for batch in islice(word2vec.Pairs(None, WORKLOAD.data().train, size, 0), 3):
         assert batch.x.shape == (size,) and batch.y.shape == (size, 1 + NEGATIVES)
 
 
@@ -139,7 +139,7 @@ def test_neither_do_vectors_trained_on_the_same_words_in_random_order(monkeypatc
     order = torch.randperm(len(made.text), generator=torch.Generator().manual_seed(0))
     shuffled = made._replace(text=made.text[order])
     workload = dataclasses.replace(
-        WORKLOAD, batches=lambda *given: word2vec.batches(*given, corpus=lambda: shuffled)
+        WORKLOAD, batches=lambda *given: word2vec.Pairs(*given, corpus=lambda: shuffled)
     )
     model = train(workload, 0, WORKLOAD.max_steps)
     assert word2vec.metric(model, WORKLOAD.data().validation) < 0.05
