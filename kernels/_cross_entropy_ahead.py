@@ -42,7 +42,7 @@ def _ahead_kernel(
         row = tl.cast(first, tl.int64) + tl.arange(0, BLOCK_R)  # [BLOCK_R]
         maximum, total, mass = _losses(
             input_ptr, target_ptr, weight_ptr, bias_ptr, loss_ptr, row,
-            rows, classes, stride_row, stride_class, ignore_index, keep, share,
+            rows, classes, classes, stride_row, stride_class, ignore_index, keep, share,
             WEIGHTED, SMOOTHED, BIASED, BLOCK_R, BLOCK_C, "evict_last",
         )  # fmt: skip
         target = tl.load(target_ptr + row)
@@ -51,8 +51,8 @@ def _ahead_kernel(
             _gradients(
                 input_ptr, weight_ptr, bias_ptr, out_ptr, row, column, target,
                 grad, maximum, total, mass,
-                rows, classes, stride_row, stride_class, ignore_index, keep, share,
-                WEIGHTED, SMOOTHED, BIASED, BLOCK_R, "evict_first",
+                rows, classes, classes, stride_row, stride_class, classes, ignore_index, keep,
+                share, WEIGHTED, SMOOTHED, BIASED, BLOCK_R, "evict_first",
             )  # fmt: skip
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from typing import Any
 
 from kernels._cross_entropy_rows import (
     CONFIGS,
@@ -17,6 +18,7 @@ from kernels._cross_entropy_rows import (
 from kernels.spec import Build
 
 POINTERS = {"float32": "*fp32", "float16": "*fp16", "bfloat16": "*bf16"}
+_WHOLE = ("classes", "width", "stride_row", "stride_out")  # multiples of 16 unless ragged
 
 
 def builds(upstreams: Sequence[str], biased: bool = False) -> Iterator[Build]:
@@ -74,7 +76,7 @@ def _gradients(
 
 
 def by_row(
-    kernel: object,
+    kernel: Any,
     pointers: dict[str, str],
     constants: dict[str, object],
     tile: Config,
@@ -83,7 +85,7 @@ def by_row(
     biased: bool,
     ragged: bool,
 ) -> Build:
-    """A build of a row kernel; ragged: its rows do not start on 16 bytes."""
+    """A build of a row kernel; ragged: rows start and end anywhere, not on 16 bytes."""
     pointer = POINTERS[dtype]
     pointers = {
         **pointers,
@@ -93,7 +95,8 @@ def by_row(
         "bias_ptr": pointer,
         "statistics_ptr": "*fp32",
     }
-    numbers = {"rows": "i32", "classes": "i32", "stride_row": "i32", "ignore_index": "i32"}
+    names = ("rows", "classes", "width", "stride_row", "stride_out", "ignore_index")
+    numbers = {name: "i32" for name in names if name in kernel.arg_names}
     constants = {
         **constants,
         "stride_class": 1,
@@ -112,7 +115,7 @@ def by_row(
         dtype,
         {**pointers, **numbers, "keep": "fp32", "share": "fp32"},
         constants,
-        (*pointers, *(() if ragged else ("classes", "stride_row"))),
+        (*pointers, *(() if ragged else (n for n in numbers if n in _WHOLE))),
         tile.num_warps,
         num_stages=3,
     )

@@ -13,6 +13,9 @@ a row, from which backward has every gradient with one more look at the logits:
 with q_c = (1 - e) w_t [c = t] + e/C w_c for target t, class weights w and label smoothing e. Never
 x - log-sum-exp: where |x| is large, that rounds away what x - m keeps.
 
+A row has `width` columns in memory, of which the last may be no classes: where there is a multiple
+of 16 of them, 16 bytes are read and written at a time, whatever the number of classes.
+
 An ignored row has W = 0, a row whose target lies outside the classes W = NaN. A row with no finite
 largest logit has s = NaN, as torch's softmax has.
 """
@@ -32,7 +35,7 @@ from kernels._cross_entropy_loss import Loss
 @triton.jit
 def _losses(
     input_ptr, target_ptr, weight_ptr, bias_ptr, loss_ptr, row,
-    rows, classes, stride_row, stride_class, ignore_index, keep, share,
+    rows, classes, width, stride_row, stride_class, ignore_index, keep, share,
     WEIGHTED: tl.constexpr, SMOOTHED: tl.constexpr, BIASED: tl.constexpr,
     BLOCK_R: tl.constexpr, BLOCK_C: tl.constexpr, EVICT: tl.constexpr,
 ):  # fmt: skip
@@ -53,8 +56,10 @@ def _losses(
         column = tl.cast(tile, tl.int64) * BLOCK_C + tl.arange(0, BLOCK_C)  # [BLOCK_C]
         in_columns = column < classes
         mask = in_rows[:, None] & in_columns[None, :]  # [BLOCK_R, BLOCK_C]
+        there = in_rows[:, None] & (column < width)[None, :]
         x_ptrs = row_ptrs[:, None] + column[None, :] * stride_class
-        x = tl.load(x_ptrs, mask=mask, other=float("-inf"), eviction_policy=EVICT).to(tl.float32)
+        x = tl.load(x_ptrs, mask=there, other=0.0, eviction_policy=EVICT).to(tl.float32)
+        x = tl.where(mask, x, float("-inf"))
         if BIASED:
             bias = tl.load(bias_ptr + column, mask=in_columns, other=0.0)
             x += bias.to(tl.float32)[None, :]
@@ -94,7 +99,7 @@ def _losses(
 @triton.jit
 def _losses_kernel(
     input_ptr, target_ptr, weight_ptr, bias_ptr, loss_ptr, statistics_ptr,
-    rows, classes, stride_row, stride_class, ignore_index, keep, share,
+    rows, classes, width, stride_row, stride_class, ignore_index, keep, share,
     WEIGHTED: tl.constexpr, SMOOTHED: tl.constexpr, BIASED: tl.constexpr,
     BLOCK_R: tl.constexpr, BLOCK_C: tl.constexpr,
 ):  # fmt: skip
@@ -102,7 +107,7 @@ def _losses_kernel(
     row = tl.program_id(0).to(tl.int64) * BLOCK_R + tl.arange(0, BLOCK_R)  # [BLOCK_R]
     maximum, total, mass = _losses(
         input_ptr, target_ptr, weight_ptr, bias_ptr, loss_ptr, row,
-        rows, classes, stride_row, stride_class, ignore_index, keep, share,
+        rows, classes, width, stride_row, stride_class, ignore_index, keep, share,
         WEIGHTED, SMOOTHED, BIASED, BLOCK_R, BLOCK_C, "",
     )  # fmt: skip
     in_rows = row < rows
@@ -145,7 +150,7 @@ def _reduce_kernel(
 @triton.jit
 def _gradients(
     input_ptr, weight_ptr, bias_ptr, out_ptr, row, column, target, grad, maximum, total, mass,
-    rows, classes, stride_row, stride_class, ignore_index, keep, share,
+    rows, classes, width, stride_row, stride_class, stride_out, ignore_index, keep, share,
     WEIGHTED: tl.constexpr, SMOOTHED: tl.constexpr, BIASED: tl.constexpr,
     BLOCK_R: tl.constexpr, EVICT: tl.constexpr,
 ):  # fmt: skip
@@ -158,7 +163,8 @@ def _gradients(
 
     # Ignored rows are not read. [BLOCK_R, BLOCK_C] from here.
     x_ptrs = input_ptr + row[:, None] * stride_row + column[None, :] * stride_class
-    mask = counted[:, None] & in_columns[None, :]
+    there = column < width
+    mask = counted[:, None] & there[None, :]
     x = tl.load(x_ptrs, mask=mask, other=0.0, eviction_policy=EVICT).to(tl.float32)
     if BIASED:
         x += tl.load(bias_ptr + column, mask=in_columns, other=0.0).to(tl.float32)[None, :]
@@ -176,15 +182,16 @@ def _gradients(
     out = (grad * mass)[:, None] * p - grad[:, None] * q  # an infinite grad gives NaN, as torch's
     # 0 for an ignored row, but NaN where its logits have no softmax: torch's 0 times NaN.
     out = tl.where(counted[:, None], out, (total * 0.0)[:, None])
-    out_ptrs = out_ptr + row[:, None] * classes + column[None, :]
-    mask = in_rows[:, None] & in_columns[None, :]
+    out_ptrs = out_ptr + row[:, None] * stride_out + column[None, :]
+    mask = in_rows[:, None] & there[None, :]
     tl.store(out_ptrs, out.to(out_ptr.dtype.element_ty), mask=mask, eviction_policy=EVICT)
 
 
 @triton.jit
 def _gradients_kernel(
     input_ptr, target_ptr, weight_ptr, bias_ptr, statistics_ptr, grad_ptr, denominator_ptr, out_ptr,
-    rows, classes, stride_row, stride_class, stride_grad, ignore_index, keep, share,
+    rows, classes, width, stride_row, stride_class, stride_out, stride_grad, ignore_index, keep,
+    share,
     UPSTREAM: tl.constexpr, WEIGHTED: tl.constexpr, SMOOTHED: tl.constexpr,
     BIASED: tl.constexpr, BLOCK_R: tl.constexpr, BLOCK_C: tl.constexpr,
 ):  # fmt: skip
@@ -208,7 +215,7 @@ def _gradients_kernel(
     _gradients(
         input_ptr, weight_ptr, bias_ptr, out_ptr, row, column, target,
         grad, maximum, total, mass,
-        rows, classes, stride_row, stride_class, ignore_index, keep, share,
+        rows, classes, width, stride_row, stride_class, stride_out, ignore_index, keep, share,
         WEIGHTED, SMOOTHED, BIASED, BLOCK_R, "",
     )  # fmt: skip
 
@@ -233,27 +240,33 @@ def config(classes: int) -> Config:
     return next((c for c in CONFIGS if classes <= c.BLOCK_C), CONFIGS[-1])
 
 
-def losses_config(input: Tensor, loss: Loss) -> Config:
+def losses_config(input: Tensor, loss: Loss, width: int) -> Config:
     """The configuration for the losses: WIDE where it does not spill."""
     plain = loss.weight is None and loss.bias is None and not loss.smoothing
-    # Rows that start on 16 bytes are read 16 bytes at a time, others need more registers.
-    whole = input.stride(1) == 1 and input.stride(0) * input.element_size() % 16 == 0
+    # Rows that are read 16 bytes at a time need fewer registers than others.
+    aligned = input.stride(0) * input.element_size() % 16 == width % 16 == 0
+    whole = input.stride(1) == 1 and aligned
     wide = plain and whole and input.shape[1] > CONFIGS[-1].BLOCK_C
     return WIDE if wide else config(input.shape[1])
 
 
-def losses(input: Tensor, loss: Loss, out: Tensor, statistics: Tensor) -> None:
+def losses(
+    input: Tensor, loss: Loss, out: Tensor, statistics: Tensor, width: int | None = None
+) -> None:
     """Writes the rows' losses into out [rows] and what backward needs into statistics [rows, 3].
 
     Args:
         input: [rows, classes] logits, any strides.
         loss: the rest of it.
         out, statistics: contiguous; statistics is float32.
+        width: columns that each row has in memory, whatever is in those past the classes; None
+            for as many as there are classes.
     """
     rows, classes = input.shape
     if rows == 0:
         return
-    tile = losses_config(input, loss)
+    width = width or classes
+    tile = losses_config(input, loss, width)
     with _launch.device_of(input):
         _losses_kernel[(triton.cdiv(rows, tile.BLOCK_R),)](
             input_ptr=input,
@@ -261,6 +274,7 @@ def losses(input: Tensor, loss: Loss, out: Tensor, statistics: Tensor) -> None:
             statistics_ptr=statistics,
             rows=rows,
             classes=classes,
+            width=width,
             stride_row=input.stride(0),
             stride_class=input.stride(1),
             **loss.arguments(classes),
@@ -308,14 +322,17 @@ def gradients(
     out: Tensor,
     grad: Tensor | None = None,
     denominator: Tensor | None = None,
+    width: int | None = None,
 ) -> None:
     """Writes the gradient of the logits into out [rows, classes], which may be the input.
 
     Args:
         input, loss, statistics: as `losses` had and left them.
-        out: contiguous.
+        out: its columns lie side by side.
         grad: the gradient of the rows' losses, [rows], or of their reduction, []; None for 1.
         denominator: what `reduce` left, for a grad of the reduction.
+        width: columns that each row of input and of out has in memory, those of out to be
+            overwritten; None for as many as there are classes.
     """
     rows, classes = input.shape
     if out.numel() == 0:
@@ -332,8 +349,10 @@ def gradients(
             out_ptr=out,
             rows=rows,
             classes=classes,
+            width=width or classes,
             stride_row=input.stride(0),
             stride_class=input.stride(1),
+            stride_out=out.stride(0),
             stride_grad=grad.stride(0) if upstream == "rows" and grad is not None else 0,
             UPSTREAM=upstream,
             **loss.arguments(classes),

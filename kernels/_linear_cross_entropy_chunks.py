@@ -22,16 +22,16 @@ FEW = 4  # chunks whose sums may be rounded to dweight's own dtype
 
 @triton.jit
 def _add_columns_kernel(
-    x_ptr, out_ptr, rows, columns, BLOCK_R: tl.constexpr, BLOCK_C: tl.constexpr
+    x_ptr, out_ptr, rows, columns, stride, BLOCK_R: tl.constexpr, BLOCK_C: tl.constexpr
 ):
-    """One program: adds the sums of BLOCK_C columns of contiguous x to out, in float32."""
+    """One program: adds the sums of BLOCK_C columns of x to out, in float32."""
     column = tl.program_id(0).to(tl.int64) * BLOCK_C + tl.arange(0, BLOCK_C)  # [BLOCK_C]
     in_columns = column < columns
     total = tl.zeros((BLOCK_R, BLOCK_C), dtype=tl.float32)
     for tile in range((rows - 1) // BLOCK_R + 1):
         row = tl.cast(tile, tl.int64) * BLOCK_R + tl.arange(0, BLOCK_R)  # [BLOCK_R]
         mask = (row < rows)[:, None] & in_columns[None, :]
-        x = tl.load(x_ptr + row[:, None] * columns + column[None, :], mask=mask, other=0.0)
+        x = tl.load(x_ptr + row[:, None] * stride + column[None, :], mask=mask, other=0.0)
         total += x.to(tl.float32)
     result = tl.sum(total, axis=0)
     result += tl.load(out_ptr + column, mask=in_columns, other=0.0)
@@ -52,14 +52,14 @@ SCALE_BLOCK = 4096
 
 
 def _add_columns(x: Tensor, out: Tensor) -> None:
-    """out += x.sum(0); x contiguous, out float32."""
+    """out += x.sum(0); x's columns lie side by side, out is float32."""
     rows, columns = x.shape
     if columns == 0:
         return
     block_r, block_c = COLUMNS_BLOCK
     with _launch.device_of(x):
         _add_columns_kernel[(triton.cdiv(columns, block_c),)](
-            x, out, rows, columns, BLOCK_R=block_r, BLOCK_C=block_c, num_warps=4
+            x, out, rows, columns, x.stride(0), BLOCK_R=block_r, BLOCK_C=block_c, num_warps=4
         )
 
 
@@ -121,18 +121,22 @@ def by_chunk(
     dinput = input.new_empty(input.shape) if needs[0] else None
     dweight = make((classes, hidden), dtype=kept, device=input.device) if needs[1] else None
     dbias = input.new_zeros(classes, dtype=torch.float32) if needs[2] else None
-    buffer = input.new_empty((min(rows, length), classes))
+    # Rows of a multiple of 16 numbers, whatever the classes: else neither the TMA unit nor loads of
+    # 16 bytes can take them. What is past the classes is never counted.
+    width = triton.cdiv(classes, 16) * 16
+    buffer = input.new_empty((min(rows, length), width))
+    buffer[:, classes:] = 0
     for start in range(0, rows, length):
         chunk = slice(start, min(start + length, rows))
         x, part = input[chunk], loss._replace(target=loss.target[chunk])
-        logits = buffer[: x.shape[0]]
+        logits = buffer[: x.shape[0], :classes]
         product(x, linear_weight.t(), logits)
         if losses is not None:
-            by_row.losses(logits, part, losses[chunk], statistics[chunk])
+            by_row.losses(logits, part, losses[chunk], statistics[chunk], width)
         if not any(needs):
             continue
         upstream = grad[chunk] if grad is not None and grad.dim() else grad
-        by_row.gradients(logits, part, statistics[chunk], logits, upstream, denominator)
+        by_row.gradients(logits, part, statistics[chunk], logits, upstream, denominator, width)
         if dinput is not None:
             product(logits, linear_weight, dinput[chunk])
         if dweight is not None and start == 0 and not many:
@@ -159,9 +163,9 @@ def builds(architecture: str) -> Iterator[Build]:
             _add_columns_kernel,
             f"{block_r}x{block_c}",
             dtype,
-            {**pointers, "rows": "i32", "columns": "i32"},
+            {**pointers, "rows": "i32", "columns": "i32", "stride": "i32"},
             {"BLOCK_R": block_r, "BLOCK_C": block_c},
-            (*pointers, "columns"),
+            (*pointers, "columns", "stride"),
             num_warps=4,
             num_stages=3,
         )

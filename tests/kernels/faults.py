@@ -88,8 +88,20 @@ MUTANTS = (
     Mutant(
         "cross_entropy: the mask along the classes dropped",
         *_LOSSES,
-        'mask=mask, other=float("-inf"), eviction_policy',
-        'mask=in_rows[:, None], other=float("-inf"), eviction_policy',
+        "(column < width)[None, :]",
+        "(column == column)[None, :]",
+    ),
+    Mutant(
+        "cross_entropy: columns past the classes counted",
+        *_LOSSES,
+        'tl.where(mask, x, float("-inf"))',
+        'tl.where(there, x, float("-inf"))',
+    ),
+    Mutant(
+        "cross_entropy: the gradient written past its columns",
+        *_GRADIENTS,
+        "in_rows[:, None] & there[None, :]",
+        "in_rows[:, None]",
     ),
     Mutant(
         "cross_entropy: the label shifted by one",

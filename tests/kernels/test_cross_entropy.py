@@ -124,11 +124,35 @@ def test_every_configuration_past_its_block(device, monkeypatch, tile):
 def test_wide_tiles_are_for_long_plain_rows(device, classes, options):
     input, target = random(device, torch.float32, 2, classes), classes_of(device, 2, classes)
     loss = by_row.Loss(target, None, -100, options.get("label_smoothing", 0.0))
-    wide = by_row.losses_config(input, loss) == by_row.WIDE
+    wide = by_row.losses_config(input, loss, classes) == by_row.WIDE
     assert wide == (not options)
-    assert by_row.losses_config(input[:, 1:], loss) == (by_row.WIDE if wide else by_row.CONFIGS[-1])
-    assert by_row.losses_config(input.t().contiguous().t(), loss) == by_row.CONFIGS[-1]
+    assert by_row.losses_config(input, loss, classes - 1) == by_row.CONFIGS[-1]
+    for scattered in (input[:, ::2], input.t().contiguous().t()):
+        assert by_row.losses_config(scattered, loss, classes) == by_row.CONFIGS[-1]
     check(input, target, **options)
+
+
+@pytest.mark.parametrize("options", [{}, {"smoothing": 0.1}], ids=str)
+@pytest.mark.parametrize("classes", [37, 1029, 4111])
+def test_columns_past_the_classes_do_not_count(device, classes, options):
+    """Rows that are longer than there are classes: nothing that is there tells."""
+    rows, width = 5, classes + -classes % 16
+    around = torch.full((rows + 1, width + 16), torch.nan, device=device)
+    input = around[:rows, :classes].copy_(random(device, torch.float32, rows, classes))
+    loss = by_row.Loss(classes_of(device, rows, classes), None, -100, 0.0)._replace(**options)
+    expected = torch.nn.functional.cross_entropy(
+        input.double(), loss.target, reduction="none", label_smoothing=loss.smoothing
+    )
+    losses, statistics = torch.empty(rows, device=device), torch.empty(rows, 3, device=device)
+    by_row.losses(input, loss, losses, statistics, width)
+    torch.testing.assert_close(losses, expected.float(), rtol=1e-6, atol=1e-6)
+    whole = input.contiguous()
+    gradient = torch.empty_like(whole)
+    by_row.gradients(whole, loss, statistics, gradient)
+    around[:, width:] = 7.0
+    by_row.gradients(input, loss, statistics, input, width=width)  # in place
+    assert torch.equal(input, gradient)
+    assert (around[:, width:] == 7.0).all() and around[rows, :width].isnan().all()
 
 
 def test_a_large_vocabulary(device):
