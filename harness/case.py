@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from harness import contention, payback, record
+from harness import contention, launches, payback, record
 from harness import fields as fields_of
 from harness.comparison import Checker, Comparison, Verdict
 from harness.environment import device_state
@@ -146,6 +146,9 @@ def run(comparison: Comparison, providers: Sequence[str], setting: Setting) -> d
             baseline = None
         fields |= fields_of.speedup(outcome, baseline, comparison.baseline)
         fields |= fields_of.work(comparison, outcome, setting.roofs, setting.mode)
+        fields |= launches.fields(
+            _bound(right[name], timed), comparison, setting.device, setting.roofs
+        )
         fields |= fields_of.state(before, after)
         if setting.device == "cpu":
             fields |= fields_of.cores(*cores)

@@ -17,7 +17,7 @@ LIGHT = (
     *("harness/payback.py", "harness/changes.py", "harness/compare.py"),
     *("harness/compare_words.py", "harness/markdown.py", "harness/datasheet.py", "harness/thin.py"),
     *("harness/curve.py", "harness/survival.py", "harness/batch_size.py", "harness/studies"),
-    "harness/probes/spec.py",
+    *("harness/probes/spec.py", "harness/prediction.py"),
 )
 
 
