@@ -18,6 +18,8 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from harness.words import count
+
 Outputs = Tensor | tuple[Tensor, ...]
 
 DRAWS = 3  # fresh inputs that each provider is checked on
@@ -129,7 +131,7 @@ class Checker:
             if any(not _same(a, b) for a, b in zip(inputs, before, strict=True)):
                 return Verdict(worst.error, worst.bound, "it writes into its inputs")
             if len(outputs) != len(truths):
-                words = f"it returns {len(outputs)} tensors instead of {len(truths)}"
+                words = f"it returns {count(len(outputs), 'tensor')} instead of {len(truths)}"
                 return Verdict(worst.error, worst.bound, words)
             for output, truth, own in zip(outputs, truths, self.own, strict=True):
                 verdict = truth.judge(output, own)

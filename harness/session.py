@@ -338,7 +338,7 @@ def _told_trials(info: Mapping[str, Any], finals: Sequence[Curve]) -> str:
         took = f"no time ({info['median_s_reason']})"
     else:
         took = f"{_seconds(info['median_s'])}{_ends(finals, 'seconds', _seconds)}"
-    steps = f"{info['steps_to_target']:,.0f} steps{_ends(finals, 'steps', '{:,.0f}'.format)}"
+    steps = f"{count(info['steps_to_target'], 'step')}{_ends(finals, 'steps', '{:,.0f}'.format)}"
     return f"{steps}, {took}, {got}, {rate}"
 
 

@@ -17,6 +17,7 @@ import workloads
 from harness import environment, launch, own, ranks, training
 from harness.curve import CURRENCIES, FAILED, REACHED, Curve, Point, Trial
 from harness.team import ALONE, Team
+from harness.words import count
 from workloads import data, optimizers
 from workloads.spec import Workload
 
@@ -151,11 +152,10 @@ def _told(curve: Curve) -> str:
     setting = (
         f"{trial.workload}, {trial.optimizer}, batch {trial.batch}, learning rate "
         f"{trial.learning_rate:g}, seed {trial.seed}, on {curve.device_name} "
-        f"({torch.get_num_threads()} threads), one trial"
+        f"({count(torch.get_num_threads(), 'thread')}), one trial"
     )
     if curve.backend:
-        many = "s" * (curve.world_size > 1)
-        setting += f" on {curve.world_size} rank{many} of {curve.hosts} ({curve.backend})"
+        setting += f" on {count(curve.world_size, 'rank')} of {curve.hosts} ({curve.backend})"
         if curve.communication_share is not None:
             setting += f", {curve.communication_share:.0%} of the seconds with tensors on their way"
     if curve.status != REACHED:
@@ -166,6 +166,10 @@ def _told(curve: Curve) -> str:
         parts.append(
             f"{currency} not known ({curve.why.get(currency)})"
             if value is None
-            else f"{value:.4g} {currency}"
+            else _many(f"{value:.4g}", currency)
         )
     return f"{curve.metric} {curve.target:g} reached after {', '.join(parts)}. {setting}"
+
+
+def _many(number: str, currency: str) -> str:
+    return f"{number} {currency.removesuffix('s') if number == '1' else currency}"

@@ -20,6 +20,7 @@ import torch
 from harness import convergence, learning_rates, record, survival, training
 from harness.convergence import Setting
 from harness.curve import CURRENCIES, FINAL, OF_DEVICE, REACHED, TUNING, Curve, Trial
+from harness.words import count
 from workloads.spec import Workload
 
 Key = tuple[str, str, Trial]
@@ -221,13 +222,13 @@ def _found(outcome: Outcome) -> dict[str, Any]:
     finals = outcome.finals
     reached = [curve for curve in finals if curve.status == REACHED]
     short = [curve for curve in finals if curve.status != REACHED]
-    status, reason = record.OK, None
+    status, reason, seeds = record.OK, None, count(len(finals), "seed")
     if short:
         # the worst of them: an error before a divergence before a target that was not met
         order = (record.FAILED, record.DIVERGED, record.CENSORED)
         status = min((curve.status for curve in short), key=order.index)
         worst = next(curve for curve in short if curve.status == status)
-        reason = f"{len(reached)} of {len(finals)} seeds reached the target; {worst.reason}"
+        reason = f"{len(reached)} of {seeds} reached the target; {worst.reason}"
     found: dict[str, Any] = {
         "status": status,
         "reason": reason,
@@ -240,7 +241,7 @@ def _found(outcome: Outcome) -> dict[str, Any]:
         "tuning_trials": len(outcome.tuning),
     }
     found |= _where(finals)
-    few = f"{len(finals)} seeds are too few for an interval"
+    few = f"{seeds}: too few for an interval"
     found |= dict.fromkeys(("median_low_s_reason", "median_high_s_reason"), few)
     for currency in CURRENCIES:
         field = "median_s" if currency == "seconds" else f"{currency}_to_target"

@@ -156,8 +156,10 @@ def duel_on(device: str, evidence: Evidence, a: Side, b: Side, currency: str) ->
         if math.isinf(middle):
             spent = max((usable(c.spent("steps")) or 0.0) for c in curves)
             return f"not reached in {amount(spent, 'steps')} steps", got
-        unit = f" {currency}" if currency in ("steps", "samples") else ""
-        return f"{amount(middle, currency)}{unit}", got
+        told = amount(middle, currency)
+        if currency in ("steps", "samples"):
+            told += f" {currency.removesuffix('s') if told == '1' else currency}"
+        return told, got
 
     return _duel(device, evidence, a, b, value, show, timed=currency in OF_DEVICE)
 

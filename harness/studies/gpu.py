@@ -9,10 +9,10 @@ import pandas as pd
 from harness.noise import Floor
 from harness.record import ABOUT_MEASURING
 from harness.report.crossover import crossover, device_ratio
-from harness.report.frame import measured
-from harness.report.words import plain, ratio, tally
+from harness.report.frame import judgeable
+from harness.report.words import count, plain, ratio, tally
 from harness.studies.spec import Evidence, Verdict, combined, not_measured
-from harness.studies.timed import OF_CLAIM, exact
+from harness.studies.timed import OF_CLAIM, left_out
 from harness.verdict import FASTER, SAME, SLOWER, Ratio, verdicts
 
 CLAIM = "GPUs make it fast."
@@ -29,8 +29,9 @@ def judge(evidence: Evidence) -> Verdict:
     # from Python, launches included, is what a user waits for
     host = pairs[pairs["mode"] == "host"]
     pairs = host if len(host) else pairs
+    without = left_out(rows)
     if pairs.empty:
-        why = evidence.why_not(device="cuda")
+        why = evidence.why_not(device="cuda") or (without and f": {without}")
         return not_measured(f"nothing was timed on a GPU and on a CPU alike{why}")
     values = pairs["value"].to_numpy()
     best, worst = pairs.iloc[int(values.argmax())], pairs.iloc[int(values.argmin())]
@@ -38,11 +39,12 @@ def judge(evidence: Evidence) -> Verdict:
     names = sorted(set(evidence.timed()["device_name"].dropna()))
     crossings = _crossings(pairs)
     words = [
-        f"GPU over CPU, in {len(pairs)} cases: {tally(pairs['verdict'].tolist())}, from {effect} "
-        f"({worst['subject']} {worst['case']}, {best['subject']} {best['case']})",
+        f"GPU over CPU, in {count(len(pairs), 'case')}: {tally(pairs['verdict'].tolist())}, "
+        f"from {effect} ({worst['subject']} {worst['case']}, {best['subject']} {best['case']})",
         *(["Training eagerly, " + "; ".join(crossings)] if crossings else []),
         *_with_transfer(rows, pairs),
         *(apart for apart in dict.fromkeys(pairs["apart"]) if apart),
+        *([without] if without else []),
         f"On {plain(', '.join(names))}",
     ]
     found = combined([OF_CLAIM[verdict] for verdict in pairs["verdict"]])
@@ -68,7 +70,7 @@ def _crossings(pairs: pd.DataFrame) -> list[str]:
 
 def _with_transfer(rows: pd.DataFrame, pairs: pd.DataFrame) -> list[str]:
     """The same cases with the time that the batch takes to get there."""
-    exactly = exact(measured(rows))
+    exactly = judgeable(rows)
     moved = exactly[(exactly["direction"] == "transfer") & (exactly["provider"] == "pageable")]
     moved = moved.drop_duplicates(KEY, keep="last")[[*KEY, "median_s", "low", "high"]]
     same = ["case", "direction", "dtype", "provider"]
@@ -92,4 +94,4 @@ def _with_transfer(rows: pd.DataFrame, pairs: pd.DataFrame) -> list[str]:
         return ["Transfers to the GPU were not measured"]
     found = verdicts(ratios)
     counts = ", ".join(f"{found.count(v)} {v}" for v in (FASTER, SAME, SLOWER) if v in found)
-    return [f"With the batch's transfer, of {len(ratios)} cases {counts or 'all unclear'}"]
+    return [f"With the batch's transfer, of {count(len(ratios), 'case')} {counts or 'all unclear'}"]

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from harness.noise import Floor
-from harness.report.frame import measured, workloads
-from harness.report.words import plain, ratio, tally, whole
+from harness.report.frame import judgeable, workloads
+from harness.report.words import count, plain, ratio, tally, whole
 from harness.studies.spec import Evidence, Verdict, combined, not_measured
-from harness.studies.timed import OF_CLAIM, exact
+from harness.studies.timed import OF_CLAIM, left_out
 from harness.verdict import Ratio, verdicts
 
 CLAIM = "A step on a mini-batch costs less than one on a large batch."
@@ -18,9 +18,10 @@ COLUMNS = ("batch", "median_s", "low", "high", "noise_floor")
 
 def judge(evidence: Evidence) -> Verdict:
     """The smallest batch above 1 against the largest, by workload and device, told together."""
-    rows = exact(measured(workloads(evidence.rows)))
-    rows = rows[(rows["direction"] == "train") & (rows["provider"] == "eager")]
-    rows = rows[(rows["mode"] == "host") & (rows["batch"] > 1)]
+    steps = workloads(evidence.rows)
+    steps = steps[(steps["direction"] == "train") & (steps["provider"] == "eager")]
+    steps = steps[(steps["mode"] == "host") & (steps["batch"] > 1)]
+    rows, without = judgeable(steps), left_out(steps)
     ratios, told, names = [], [], []
     for (subject, device, name), of in rows.groupby(["subject", "device", "device_name"]):
         line = of.drop_duplicates("batch", keep="last").sort_values("batch")
@@ -41,14 +42,15 @@ def judge(evidence: Evidence) -> Verdict:
             "the samples"
         )
     if not ratios:
-        why = evidence.why_not(direction="train", provider="eager")
+        why = evidence.why_not(direction="train", provider="eager") or (without and f": {without}")
         return not_measured(f"no training step has times at two batch sizes above 1{why}")
     judged = verdicts(ratios)
     order = sorted(range(len(ratios)), key=lambda i: ratios[i].value)
     ends = [told[i] for i in dict.fromkeys((order[0], order[-1]))]
     effect = " to ".join(f"{ratio(*ratios[i][:3])}×" for i in dict.fromkeys((order[0], order[-1])))
     words = (
-        f"In {len(ratios)} cases the step on the small batch is {tally(judged)}; the large one "
-        f"takes {', and '.join(ends)} (on {', '.join(sorted(set(names)))})."
+        f"The step on the small batch is {tally(judged)} in {count(len(ratios), 'case')}; the "
+        f"large one takes {', and '.join(ends)} (on {', '.join(sorted(set(names)))})."
     )
+    words = f"{words} {without}." if without else words
     return Verdict(combined([OF_CLAIM[v] for v in judged]), words, effect, len(ratios))

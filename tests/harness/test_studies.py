@@ -160,7 +160,7 @@ def test_what_many_duels_share_is_told_once_and_no_number_is_lost():
         assert told in found.words, told
     late = from_trials(trials(LINEAR, (100, NEVER, 102), **GD), trials(LINEAR, [1] * 3, **NEWTON))
     words = studies.load("second_order").judge(late).words
-    assert "1 steps (3 of 3 seeds)" in words and "102 steps (2 of 3 seeds) (102×)" in words
+    assert "1 step (3 of 3 seeds)" in words and "102 steps (2 of 3 seeds) (102×)" in words
 
 
 def test_a_seed_of_another_machine_is_no_pair():
@@ -271,5 +271,5 @@ def test_transfers_are_counted_in():
         row(1e-2, provider="pageable", baseline="pageable", batch=32, device="cuda", mode="host",
             direction="transfer")
     )  # fmt: skip
-    assert "With the batch's transfer, of 1 cases 1 slower" in judge(E(rows)).words
+    assert "With the batch's transfer, of 1 case 1 slower" in judge(E(rows)).words
     assert isinstance(E(rows).rows, pd.DataFrame)

@@ -174,7 +174,7 @@ def test_the_command_trains_and_tells(capsys):
         main(["train", "linear_regression", "--optimizer", "newton", "--learning-rate", "1"]) == 0
     )
     said = " ".join(capsys.readouterr().out.split())
-    assert "relative suboptimality 1e-06 reached after 1 steps, 353 samples" in said
+    assert "relative suboptimality 1e-06 reached after 1 step, 353 samples" in said
     assert main(["train", "linear_regression", "--steps", "5"]) == 1
     assert "censored: not reached in 5 steps" in capsys.readouterr().out
 
