@@ -11,7 +11,7 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from harness.curve import CURRENCIES, REACHED, Curve
+from harness.curve import CENSORED, CURRENCIES, REACHED, Curve
 from harness.survival import expected_running_time, median
 
 STEP = 2.0  # from one learning rate to the next
@@ -23,7 +23,9 @@ class Grid:
 
     Attributes:
         times: the times-to-target, infinite where it was not reached.
-        spent: what the same trials took up to their end, in the same currency.
+        spent: what the same trials took up to their target or their end, in the same currency; a
+            failure counts for no more than the shortest after which one was given up, as the
+            later rates of a grid are given up sooner than the first ones.
         cost: what the whole tuning took, in each of harness.curve.CURRENCIES; None where a
             trial's is not known.
     """
@@ -79,16 +81,26 @@ def grid(curves: Iterable[Curve], currency: str = "steps") -> Grid:
             f"{len(curves)} curves of {len(settings)} settings, {len(set(trials))} of them "
             "different trials: a grid is of one setting, each trial once"
         )
+    limit = min((_known(c, currency) for c in curves if c.status == CENSORED), default=math.inf)
     times: dict[float, tuple[float, ...]] = {}
     spent: dict[float, tuple[float, ...]] = {}
     for curve in sorted(curves, key=lambda c: (c.trial.learning_rate, c.trial.seed)):
         rate, time = curve.trial.learning_rate, curve.to_target(currency)
-        used = time if curve.status == REACHED else curve.spent(currency)
-        if time is None or used is None:
+        if time is None:
             raise ValueError(f"{currency} are not known of learning rate {rate:g}")
+        used = time if curve.status == REACHED else min(_known(curve, currency), limit)
         times[rate] = (*times.get(rate, ()), time)
         spent[rate] = (*spent.get(rate, ()), used)
     return Grid(times, spent, {name: _total(curves, name) for name in CURRENCIES})
+
+
+def _known(curve: Curve, currency: str) -> float:
+    """What the whole trial took."""
+    spent = curve.spent(currency)
+    if spent is None:
+        rate = curve.trial.learning_rate
+        raise ValueError(f"{currency} are not known of learning rate {rate:g}")
+    return spent
 
 
 def winner(

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from harness import learning_rates
-from harness.curve import DIVERGED, TUNING
+from harness.curve import CENSORED, DIVERGED, TUNING
 from harness.report.frame import drawable
 from harness.report.trials import SETTING, batch_name, finals, groups
 from harness.survival import median
@@ -58,7 +58,8 @@ def grids(part: pd.DataFrame) -> list[Grid]:
     for setting, rows in groups(tuning, SETTING):
         by_rate = [(float(rate), group) for rate, group in groups(rows, "learning_rate", sort=True)]
         times = {rate: tuple(group["steps_to_target"]) for rate, group in by_rate}
-        spent = {rate: tuple(_used(group)) for rate, group in by_rate}
+        limit = rows.loc[rows["status"] == CENSORED, "steps_spent"].min()
+        spent = {rate: tuple(_used(group, limit)) for rate, group in by_rate}
         grid = Grid(
             rows["title"].iloc[0],
             rows["optimizer"].iloc[0],
@@ -71,10 +72,10 @@ def grids(part: pd.DataFrame) -> list[Grid]:
     return [grid for *_, grid in sorted(found, key=lambda item: item[:2])]
 
 
-def _used(rows: pd.DataFrame) -> pd.Series:
-    """Steps up to the target, or up to the trial's end."""
+def _used(rows: pd.DataFrame, limit: float) -> pd.Series:
+    """Steps up to the target, or up to the trial's end, as `learning_rates.Grid.spent` has them."""
     there = rows["steps_to_target"] < math.inf
-    return rows["steps_to_target"].where(there, rows["steps_spent"])
+    return rows["steps_to_target"].where(there, rows["steps_spent"].clip(upper=limit))
 
 
 def _cell(rows: pd.DataFrame) -> Cell:

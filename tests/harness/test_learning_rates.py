@@ -135,6 +135,16 @@ def test_a_diverged_trial_has_a_cost_and_no_time():
     assert found.times[0.4] == (INF,) and found.spent[0.4] == (3,)
 
 
+def test_a_rate_that_was_given_up_sooner_is_no_better_for_it():
+    first = [curve(0.1, 0, 100), curve(0.1, 1, 3000, reached=False)]
+    later = [curve(0.2, 0, 390), curve(0.2, 1, 400, reached=False)]  # cut short at four times 100
+    found = grid([*first, *later])
+    assert found.spent == {0.1: (100, 400), 0.2: (390, 400)} and found.winner == 0.1
+    assert found.cost["steps"] == 3890
+    gone = Curve(**(vars(curve(0.4, 0, 3, reached=False)) | {"status": DIVERGED}))
+    assert grid([*first, gone]).spent == {0.1: (100, 3000), 0.4: (3,)}
+
+
 def test_what_is_no_grid_is_refused():
     with pytest.raises(ValueError, match="0 curves of 0 settings"):
         grid([])

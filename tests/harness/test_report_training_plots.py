@@ -153,6 +153,21 @@ def test_the_chosen_rate_and_an_optimum_on_the_edge_are_marked():
     assert f"not in {LIMIT:,}" not in set(lines["median steps"])
 
 
+def test_an_edge_is_that_of_rates_given_up_after_the_same_steps():
+    # the median of none is known; all but the first rate were cut short at four times its best
+    first = curve(rate=0.1, seed=1001, role=TUNING, limit=40)
+    there = first.points[-1]
+    late = dataclasses.replace(
+        first, points=(*first.points, dataclasses.replace(there, steps=3000))
+    )
+    of = [late, taking(100, rate=0.1, seed=1000, role=TUNING)]
+    for rate in (0.2, 0.4):
+        cut = curve(rate=rate, seed=1001, role=TUNING, limit=40)
+        of += [cut, taking(390, rate=rate, seed=1000, role=TUNING)]
+    (found,) = grids(trials(of))
+    assert found.edges == ("low",)
+
+
 def test_a_grid_of_which_no_rate_got_there_is_drawn():
     of = [curve(rate=rate, seed=1000, role=TUNING, limit=9) for rate in (0.1, 0.2, 0.4)]
     plot, (shown,) = plots.load("learning_rates"), parts("learning_rates", of).values()
