@@ -10,7 +10,7 @@ from itertools import pairwise
 import pandas as pd
 
 from harness.noise import Floor
-from harness.report.frame import measured
+from harness.report.frame import judgeable
 from harness.report.words import processor, whole
 from harness.verdict import Ratio, verdicts
 
@@ -69,17 +69,16 @@ def crossover(
 def device_ratio(table: pd.DataFrame, fast: str = "cuda", slow: str = "cpu") -> pd.DataFrame:
     """The speedup of one device over another where both ran the same thing.
 
-    Same thing: equal subject, case, direction, dtype, provider and mode. The interval is the
-    widest that the two medians' intervals allow: low = slow's low / fast's high.
+    Same thing: equal subject, case, direction, dtype, provider and mode. Rows on which no verdict
+    may stand (`frame.judgeable`) have no part in it. The interval is the widest that the two
+    medians' intervals allow: low = slow's low / fast's high.
 
     Returns:
         one line each, in the order of `table`: those columns, kind, batch, value, low, high, n,
         the smaller of the two numbers of samples, verdict, beyond the higher noise floor, and
         apart: in words, where the two are of different machines or runs, whose each is; else "".
     """
-    rows = measured(table)
-    rows = rows[(rows["low"] == rows["median_low_s"]) & (rows["high"] == rows["median_high_s"])]
-    rows = rows.drop_duplicates([*_KEY, "device"], keep="last")
+    rows = judgeable(table).drop_duplicates([*_KEY, "device"], keep="last")
     both = rows[rows["device"] == fast].merge(
         rows.loc[rows["device"] == slow, [*_KEY, *_TIMES]], on=_KEY, suffixes=("", "_slow")
     )

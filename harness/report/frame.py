@@ -12,7 +12,7 @@ from harness import noise
 from harness.faults import faults
 from harness.record import ABOUT_MEASURING, COUNT, FIELDS, FLAG, NUMBER, OK, TEXT, Row
 from harness.report.words import plain
-from harness.trust import trust
+from harness.trust import NONE, trust
 from harness.verdict import UNCLEAR, Ratio, verdicts
 
 _KEY = ("device", "mode")
@@ -105,6 +105,18 @@ def measured(table: pd.DataFrame) -> pd.DataFrame:
         low=low.where(drawable(low) & (low <= median), median),
         high=high.where(drawable(high) & (high >= median), median),
     )
+
+
+def judgeable(table: pd.DataFrame) -> pd.DataFrame:
+    """Of `measured`, the rows that a verdict may stand on.
+
+    Their interval is known, nobody else had the CPU's cores, and nothing leaves them without any
+    trust: no failed self-check of their device, no time above the roof.
+    """
+    rows = measured(table)
+    known = (rows["low"] == rows["median_low_s"]) & (rows["high"] == rows["median_high_s"])
+    taken = rows["throttled"].eq(True) & (rows["device"] == "cpu")
+    return rows[known & ~taken & (rows["trust"] != NONE)]
 
 
 def comparable(table: pd.DataFrame) -> pd.Series:

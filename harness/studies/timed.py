@@ -1,9 +1,11 @@
-"""Rows with intervals, and what their verdicts say of a claim: for the studies that judge times."""
+"""What verdicts on rows say of a claim, and what has none: for the studies that judge times."""
 
 from __future__ import annotations
 
 import pandas as pd
 
+from harness.report.frame import judgeable, measured
+from harness.report.words import count
 from harness.studies.spec import REFUTED, SUPPORTED, UNCLEAR
 from harness.verdict import FASTER, SAME, SLOWER
 from harness.verdict import UNCLEAR as UNTOLD
@@ -12,7 +14,12 @@ from harness.verdict import UNCLEAR as UNTOLD
 OF_CLAIM = {FASTER: SUPPORTED, SAME: REFUTED, SLOWER: REFUTED, UNTOLD: UNCLEAR}
 
 
-def exact(rows: pd.DataFrame) -> pd.DataFrame:
-    """Of `harness.report.frame.measured`, the rows whose interval is known."""
-    known = (rows["low"] == rows["median_low_s"]) & (rows["high"] == rows["median_high_s"])
-    return rows[known]
+def left_out(rows: pd.DataFrame) -> str:
+    """How many measured rows no verdict may stand on, e.g. "1 row left out: ..."; "" for none."""
+    number = len(measured(rows)) - len(judgeable(rows))
+    if not number:
+        return ""
+    return (
+        f"{count(number, 'measured row')} left out: disturbed, above the roof, without an interval "
+        "or of a device whose self-check failed"
+    )
