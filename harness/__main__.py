@@ -1,4 +1,4 @@
-"""python -m harness report, compare, check, train, sweep, compile, tune, doctor.
+"""python -m harness report, compare, check, train, sweep, compile, predict, tune, doctor.
 
 Imports nothing heavy before it must.
 """
@@ -8,12 +8,13 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NoReturn
 
 from harness import names
 from harness.compile import ARCHITECTURES
+from harness.datasheet import NAMES as GPUS
 
 RESULTS = Path("results")
 
@@ -129,6 +130,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--arch", nargs="+", choices=ARCHITECTURES, default=ARCHITECTURES, help="default: all"
     )
     machine.add_argument("--json", type=Path, metavar="FILE", help="write the figures here too")
+    predict = commands.add_parser(
+        "predict", help="every kernel's time on a GPU that is not here, from its machine code"
+    )
+    predict.add_argument("gpu", choices=tuple(GPUS), metavar="GPU", help=", ".join(GPUS))
     commands.add_parser("tune", help="time launch configurations on this GPU and keep the best")
     commands.add_parser("doctor", help="what this machine can and cannot measure, and why")
     chosen = parser.parse_args(arguments)
@@ -148,6 +153,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _tune()
     if chosen.command == "compile":
         return _compile(chosen.arch, chosen.json)
+    if chosen.command == "predict":
+        return _predict(chosen.gpu)
     return _report(chosen.results, chosen.runs, chosen.format)
 
 
@@ -265,12 +272,22 @@ def _compare(chosen: argparse.Namespace) -> int:
 
 
 def _compile(architectures: Sequence[str], json_file: Path | None) -> int:
-    from concurrent.futures.process import BrokenProcessPool
-
     from harness import compile
 
+    return _compiling(lambda: compile.run([*dict.fromkeys(architectures)], json_file))
+
+
+def _predict(gpu: str) -> int:
+    from harness import predict
+
+    return _compiling(lambda: predict.run(gpu))
+
+
+def _compiling(command: Callable[[], int]) -> int:
+    from concurrent.futures.process import BrokenProcessPool
+
     try:
-        return compile.run([*dict.fromkeys(architectures)], json_file)
+        return command()
     except ModuleNotFoundError as error:
         return _refuse(f"cannot compile: {error.name} is not installed")
     except OSError as error:

@@ -11,17 +11,14 @@ TRITON_INTERPRET, under which Triton has nothing to compile.
 from __future__ import annotations
 
 import json
-import multiprocessing
-import os
-import sys
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import kernels
-from harness import machine_code
+from harness import machine_code, workers
+from harness.columns import columns
 
 if TYPE_CHECKING:
     from kernels.spec import Build
@@ -107,47 +104,15 @@ def compile_all(
     architectures: Sequence[str], per_kernel: int | None = None, loads: bool = True
 ) -> list[Entry]:
     """Builds side by side on the usable cores, and shows on stderr how long it still takes."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
-
-    with (
-        # Spawned, not forked: a worker must not inherit a triton that was imported to interpret.
-        ProcessPoolExecutor(
-            _usable_cores(), multiprocessing.get_context("spawn"), _compile_not_interpret
-        ) as pool,
-        Progress(
-            "compiling",
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeRemainingColumn(),
-            "{task.description}",
-            console=Console(stderr=True),
-            transient=True,
-        ) as progress,
-    ):
+    with workers.pool() as pool:
         pairs = [(name, sm) for sm in architectures for name in kernels.NAMES]
         counts = pool.map(_count, *zip(*pairs, strict=True))
         tasks = [
             pool.submit(_compile, name, sm, index, loads)
-            for (name, sm), count in zip(pairs, counts, strict=True)
-            for index in _spread(count, per_kernel)
+            for (name, sm), builds in zip(pairs, counts, strict=True)
+            for index in _spread(builds, per_kernel)
         ]
-        bar = progress.add_task("", total=len(tasks))
-        try:
-            for task in as_completed(tasks):
-                entry = task.result()
-                progress.update(bar, advance=1, description=f"{entry.architecture} {entry.kernel}")
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
-        return [task.result() for task in tasks]
-
-
-def _usable_cores() -> int:
-    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
-
-
-def _compile_not_interpret() -> None:
-    os.environ.pop("TRITON_INTERPRET", None)
+        return workers.results(tasks, "compiling", lambda e: f"{e.architecture} {e.kernel}")
 
 
 def _spread(count: int, wanted: int | None) -> list[int]:
@@ -245,12 +210,4 @@ def table(entries: Sequence[Entry]) -> str:
                 ", ".join(entry.loads or ["-"]) + (" !" if entry.problems else ""),
             )
         )
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    right = range(4, 8)  # numbers
-    return "\n".join(
-        "  ".join(
-            cell.rjust(width) if place in right else cell.ljust(width)
-            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in rows
-    )
+    return columns(rows, right=range(4, 8))  # numbers

@@ -19,26 +19,46 @@ class Peaks(NamedTuple):
     """Of one GPU.
 
     Attributes:
+        capability: its compute capability.
+        multiprocessors: how many it has.
         byte_per_s: of its memory, read and written together.
         flop_per_s: of products, by dtype, and TF32 for float32 that is rounded so.
     """
 
+    capability: tuple[int, int]
+    multiprocessors: int
     byte_per_s: float
     flop_per_s: dict[str, float]
 
 
-def _peaks(byte_per_s: float, half: float, tf32: float, single: float) -> Peaks:
-    return Peaks(byte_per_s, {"float16": half, "bfloat16": half, TF32: tf32, "float32": single})
+def _peaks(
+    capability: int,
+    multiprocessors: int,
+    byte_per_s: float,
+    half: float,
+    tf32: float,
+    single: float,
+) -> Peaks:
+    rates = {"float16": half, "bfloat16": half, TF32: tf32, "float32": single}
+    return Peaks(divmod(capability, 10), multiprocessors, byte_per_s, rates)
 
 
+_A100_40 = r"\bA100-(SXM4|SXM)-40GB|\bA100-PCIE-40GB\b"
+_A100_80 = r"\bA100-(SXM4|SXM)-80GB|\bA100 80GB PCIe\b"
 _GPUS = (  # patterns of the names that drivers give; the first that is found counts
-    (r"\bH200 NVL\b", _peaks(4.8e12, 835.5e12, 417.5e12, 60e12)),
-    (r"\bH200\b", _peaks(4.8e12, 989.5e12, 494.7e12, 67e12)),
-    (r"\bH100 PCIe\b", _peaks(2.0e12, 756e12, 378e12, 51e12)),
-    (r"\bH100 80GB HBM3\b", _peaks(3.35e12, 989.5e12, 494.7e12, 67e12)),
-    (r"\bA100-(SXM4|SXM)-40GB|\bA100-PCIE-40GB\b", _peaks(1.555e12, 312e12, 156e12, 19.5e12)),
-    (r"\bA100-(SXM4|SXM)-80GB|\bA100 80GB PCIe\b", _peaks(2.039e12, 312e12, 156e12, 19.5e12)),
-)  # fmt: skip
+    (r"\bH200 NVL\b", _peaks(90, 132, 4.8e12, 835.5e12, 417.5e12, 60e12)),
+    (r"\bH200\b", _peaks(90, 132, 4.8e12, 989.5e12, 494.7e12, 67e12)),
+    (r"\bH100 PCIe\b", _peaks(90, 114, 2.0e12, 756e12, 378e12, 51e12)),
+    (r"\bH100 80GB HBM3\b", _peaks(90, 132, 3.35e12, 989.5e12, 494.7e12, 67e12)),
+    (_A100_40, _peaks(80, 108, 1.555e12, 312e12, 156e12, 19.5e12)),
+    (_A100_80, _peaks(80, 108, 2.039e12, 312e12, 156e12, 19.5e12)),
+)
+# Names by which a GPU is asked for, and one that its driver gives.
+NAMES = {
+    "H200": "NVIDIA H200",
+    "H100": "NVIDIA H100 80GB HBM3",
+    "A100": "NVIDIA A100-SXM4-80GB",
+}
 
 
 def peaks(device_name: str) -> Peaks | None:

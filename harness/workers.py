@@ -1,0 +1,58 @@
+"""Processes that compile kernels side by side for a GPU, also where this one interprets them."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from contextlib import contextmanager
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+@contextmanager
+def pool() -> Iterator[ProcessPoolExecutor]:
+    """One on each usable core; what has not begun when the block is left is not done.
+
+    Raises:
+        BrokenProcessPool: a process died, as when the compiler crashes.
+    """
+    # Spawned, not forked: a worker must not inherit a triton that was imported to interpret.
+    found = ProcessPoolExecutor(
+        _usable_cores(), multiprocessing.get_context("spawn"), _compile_not_interpret
+    )
+    try:
+        yield found
+    finally:
+        found.shutdown(wait=False, cancel_futures=True)
+
+
+def results(tasks: Sequence[Future[T]], title: str, told: Callable[[T], str]) -> list[T]:
+    """The tasks' results in their order; on stderr what was done last and the time that is left."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
+
+    with Progress(
+        title,
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        "{task.description}",
+        console=Console(stderr=True),
+        transient=True,
+    ) as progress:
+        bar = progress.add_task("", total=len(tasks))
+        for task in as_completed(tasks):
+            progress.update(bar, advance=1, description=told(task.result()))
+    return [task.result() for task in tasks]
+
+
+def _usable_cores() -> int:
+    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+
+
+def _compile_not_interpret() -> None:
+    os.environ.pop("TRITON_INTERPRET", None)
