@@ -2,31 +2,24 @@
 
 Rows are matched by id. The two runs are not paired: an interval knows how much the samples of
 either scattered, and not what the machine was like that day. So the noise floor is the largest of
-three: the A/A floors of both runs, and how far the time of identical code moved between them, which
-the rows of the roofs and self-checks tell: a copy and a product are torch's, whatever was changed
-here. Imports neither torch nor triton.
+three: the A/A floors of both runs, and how far identical code moved between them
+(harness/controls.py). Where no identical code was measured in both, nothing is told. Of trials it
+is told how many seeds reached the target. Imports neither torch nor triton.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import median
 from typing import NamedTuple
 
 from harness import noise
+from harness.controls import NO_CONTROL, Moved, disturbed, moved
 from harness.faults import faults
 from harness.noise import Floor
-from harness.record import (
-    ABOUT_MEASURING,
-    CHECK,
-    CONVERGENCE,
-    NOT_MEASURED,
-    OK,
-    ROOF,
-    Row,
-    number,
-)
+from harness.record import ABOUT_MEASURING, CONVERGENCE, NOT_MEASURED, OK, Row, number
 from harness.statistics import independent_speedup
 from harness.verdict import SLOWER, UNCLEAR, Ratio, verdicts
 
@@ -55,17 +48,22 @@ class Change:
         return self.verdict == SLOWER and 1 / self.speedup.value > 1 + threshold
 
 
-class Control(NamedTuple):
-    """A row of identical code, measured in both runs."""
+class Reached(NamedTuple):
+    """A setting's trials in both runs: how many of how many seeds reached the target."""
 
     id: str
-    old_s: float
-    new_s: float
+    was: tuple[float, float]
+    now: tuple[float, float]
 
     @property
-    def share(self) -> float:
-        """By how much the longer time is longer, whichever it is."""
-        return max(self.old_s, self.new_s) / min(self.old_s, self.new_s) - 1
+    def gained(self) -> float:
+        """The share of seeds that got there, less what it was."""
+        return self.now[0] / self.now[1] - self.was[0] / self.was[1]
+
+    @property
+    def is_regression(self) -> bool:
+        """Whether all seeds got there, and none does now."""
+        return self.was[0] == self.was[1] and self.now[0] == 0
 
 
 @dataclass(frozen=True)
@@ -77,8 +75,8 @@ class Changes:
         lost: (id, what became of it) of what was measured once and now fails.
         missing, new: ids that only the old run, or only the new one, has measured.
         floors: by device and mode.
-        moved: by device, of the controls the one that moved most between the runs: no floor of
-            that device is lower.
+        moved: by device, what its controls say: no floor of that device is lower.
+        trials: the settings that were trained in both.
     """
 
     both: tuple[Change, ...]
@@ -86,23 +84,30 @@ class Changes:
     missing: tuple[str, ...]
     new: tuple[str, ...]
     floors: Mapping[Key, Floor]
-    moved: Mapping[str, Control]
+    moved: Mapping[str, Moved]
+    trials: tuple[Reached, ...] = ()
 
     def regressions(self, threshold: float) -> list[str]:
-        """Ids of what became slower by more than this share, or fails now."""
+        """Ids of what became slower by more than this share, fails, or reaches no target now."""
         slower = [change.id for change in self.both if change.is_regression(threshold)]
-        return [*slower, *(key for key, _ in self.lost)]
+        never = [trial.id for trial in self.trials if trial.is_regression]
+        return [*slower, *(key for key, _ in self.lost), *never]
 
 
-def changes(old: Sequence[Row], new: Sequence[Row]) -> Changes:
+def changes(old: Sequence[Row], new: Sequence[Row], same_torch: bool = False) -> Changes:
     """Compare two runs' rows.
 
-    Rows about the measuring itself are not compared, nor are trials: their samples are seeds.
+    Rows about the measuring itself are not compared. The seconds of trials are not either, as their
+    samples are seeds.
+
+    Args:
+        same_torch: whether torch is known to be the same in both.
     """
-    moved = _moved(old, new)
-    floors = _floors(old, new, moved)
     before, after = _results(old), _results(new)
     was, now = ({k for k, r in run.items() if r.status == OK} for run in (before, after))
+    compared = Counter(after[key].extra_info["device"] for key in was & now)
+    shifts = moved(old, new, compared, same_torch)
+    floors = _floors(old, new, shifts)
     wrong = faults(old), faults(new)
     both = []
     for first, second in [(before[key], row) for key, row in after.items() if key in was & now]:
@@ -110,6 +115,8 @@ def changes(old: Sequence[Row], new: Sequence[Row]) -> Changes:
         value, low, high = independent_speedup(first.samples, second.samples)
         ratio = Ratio(value, low, high, floors[_key(second)])
         doubt = _doubt(first, second, wrong)
+        if not doubt and second.extra_info["device"] not in shifts:
+            doubt = NO_CONTROL
         both.append(Change(second.id, old_s, new_s, ratio, UNCLEAR, doubt))
     judged = [change for change in both if not change.doubt]
     words = dict(zip(map(id, judged), verdicts([c.speedup for c in judged]), strict=True))
@@ -125,7 +132,8 @@ def changes(old: Sequence[Row], new: Sequence[Row]) -> Changes:
         ),
         new=tuple(key for key in after if key in now - was),
         floors={key: floors[key] for key in sorted({_key(after[c.id]) for c in both})},
-        moved=moved,
+        moved=shifts,
+        trials=_trials(old, new),
     )
 
 
@@ -137,8 +145,8 @@ def _doubt(old: Row, new: Row, wrong: Sequence[Mapping[str, Sequence[str]]]) -> 
             return f"{which}: {faulty[info['device']][0]}"
         if info.get("above_roof"):
             return f"{which}: faster than the roof measured in its run"
-        if info["device"] == "cpu" and info.get("throttled"):
-            return f"{which}: {info.get('throttle_reasons') or 'disturbed'}"
+    if why := disturbed(old, new):
+        return why
     for work in ("flops", "bytes"):
         amounts = number(old.extra_info, work), number(new.extra_info, work)
         if None not in amounts and amounts[0] != amounts[1]:
@@ -151,6 +159,25 @@ def _results(rows: Iterable[Row]) -> dict[str, Row]:
     return {row.id: row for row in rows if row.extra_info["kind"] not in apart}
 
 
+def _trials(old: Iterable[Row], new: Iterable[Row]) -> tuple[Reached, ...]:
+    before = _reached(old)
+    return tuple(
+        Reached(key, before[key], now) for key, now in _reached(new).items() if key in before
+    )
+
+
+def _reached(rows: Iterable[Row]) -> dict[str, tuple[float, float]]:
+    """By id of a setting, the seeds that got there, and all."""
+    found = {}
+    for row in rows:
+        seeds = [number(row.extra_info, name) for name in ("reached", "n")]
+        if row.extra_info["kind"] == CONVERGENCE and None not in seeds:
+            reached, n = (seed or 0.0 for seed in seeds)
+            if 0 <= reached <= n and n > 0:
+                found[row.id] = reached, n
+    return found
+
+
 def _status(row: Row | None) -> str:
     return row.status if row else NOT_MEASURED
 
@@ -160,38 +187,14 @@ def _key(row: Row) -> Key:
 
 
 def _floors(
-    old: Sequence[Row], new: Sequence[Row], moved: Mapping[str, Control]
+    old: Sequence[Row], new: Sequence[Row], shifts: Mapping[str, Moved]
 ) -> dict[Key, Floor]:
     """The floor for each device and mode of either run."""
     own = [noise.floors(row.extra_info for row in rows) for rows in (old, new)]
     found = {}
     for key in {_key(row) for row in (*old, *new)}:
         both = [floors.get(key, noise.NO_PAIRS) for floors in own]
-        control = moved.get(key[0])
-        share = max(*(floor.share for floor in both), control.share if control else 0.0)
+        shift = shifts.get(key[0])
+        share = max(*(floor.share for floor in both), shift.limit if shift else 0.0)
         found[key] = Floor(share, min(floor.pairs for floor in both))
     return found
-
-
-def _moved(old: Iterable[Row], new: Iterable[Row]) -> dict[str, Control]:
-    """By device, the control whose time differs most between the runs."""
-    before = {row.id: row for row in old if _is_control(row)}
-    found: dict[str, Control] = {}
-    for row in new:
-        if _is_control(row) and row.id in before:
-            times = (before[row.id].extra_info["median_s"], row.extra_info["median_s"])
-            control, device = Control(row.id, *times), row.extra_info["device"]
-            found[device] = max(found.get(device, control), control, key=lambda c: c.share)
-    return found
-
-
-def _is_control(row: Row) -> bool:
-    """A copy or a product that nothing is known to have disturbed; a delay is always the same."""
-    info = row.extra_info
-    return (
-        info["kind"] in (ROOF, CHECK)
-        and row.status == OK
-        and info["subject"] in ("copy", "product")
-        and not info.get("throttled")
-        and (number(info, "median_s") or 0.0) > 0
-    )

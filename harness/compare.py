@@ -13,8 +13,10 @@ from typing import Any
 from harness import store
 from harness.changes import Changes, changes
 from harness.environment import machine_id
-from harness.record import OK, Row
-from harness.report.words import plain
+from harness.record import CONVERGENCE, OK, Row, number
+from harness.report.words import plain, whole
+
+_UNTOLD = "None"  # of what an environment does not say
 
 
 class CannotCompare(Exception):
@@ -58,18 +60,20 @@ def compare(old: Run, new: Run, any_machine: bool = False) -> Changes:
     """What changed from one run to the other.
 
     Args:
-        any_machine: also where they are of different machines.
+        any_machine: also where they are of different machines, or of other numbers of threads.
 
     Raises:
-        CannotCompare: they are one run, of different machines, or have no row in common.
+        CannotCompare: they are one run, of different machines or numbers of CPU threads, or have no
+            row in common.
     """
     ids = [run.environment.get("run_id") for run in (old, new)]
     if old.folder == new.folder or (ids[0] is not None and ids[0] == ids[1]):
         raise CannotCompare("OLD and NEW are the same run")
-    if not any_machine and (why := _other_machine(old, new)):
+    if not any_machine and (why := _other_machine(old, new) or _other_threads(old, new)):
         raise CannotCompare(f"{why}; --any-machine compares them all the same")
-    found = changes(old.rows, new.rows)
-    if not found.both and not found.lost:
+    was, now = (_identity(run)["torch"] for run in (old, new))
+    found = changes(old.rows, new.rows, same_torch=was == now != _UNTOLD)
+    if not found.both and not found.lost and not found.trials:
         raise CannotCompare(f"no row was measured in both {old.name} and {new.name}")
     return found
 
@@ -87,6 +91,25 @@ def _other_machine(old: Run, new: Run) -> str | None:
             both = " and ".join(" or ".join(sorted(n[device])) for n in names)
             return f"different machines: their {device} is {both}"
     return None
+
+
+def _other_threads(old: Run, new: Run) -> str | None:
+    """Twice the threads is up to half the time: on a CPU that is another machine."""
+    found = [_threads(run) for run in (old, new)]
+    if all(found) and found[0] != found[1]:
+        was, now = (" and ".join(map(whole, sorted(threads))) for threads in found)
+        return f"different numbers of CPU threads, which OMP_NUM_THREADS sets: {was}, then {now}"
+    return None
+
+
+def _threads(run: Run) -> set[float]:
+    """Those that its times on a CPU were measured with."""
+    infos = [row.extra_info for row in run.rows if row.status == OK]
+    return {
+        number(info, "threads") or 0.0
+        for info in infos
+        if info["device"] == "cpu" and info["kind"] != CONVERGENCE
+    }
 
 
 def _machine(run: Run) -> str | None:

@@ -9,9 +9,9 @@ import math
 from collections.abc import Callable, Sequence
 
 from harness import markdown
-from harness.changes import Change, Changes
+from harness.changes import Change, Changes, Reached
 from harness.compare import Run, differences
-from harness.report.words import count, plain, si, tally
+from harness.report.words import count, plain, si, tally, whole
 from harness.verdict import FASTER, SAME, SLOWER, UNCLEAR
 
 MOST = 60  # lines of one table in Markdown: a comment on GitHub may have 65,536 characters
@@ -31,6 +31,7 @@ def terminal(old: Run, new: Run, found: Changes, threshold: float) -> str:
         padded = (cell.ljust(width) for cell, width in zip(cells, widths, strict=True))
         lines.append(f"{'  '.join(padded)}  {name}")
     lines += [f"fails now  {plain(key)}: {plain(why)}" for key, why in found.lost]
+    lines += [f"{_seeds(trial)}  {plain(trial.id)}" for trial in _changed(found)]
     lines += [f"only in {old.name}: {plain(key)}" for key in found.missing]
     lines += [f"only in {new.name}: {plain(key)}" for key in found.new]
     return "\n".join([*lines, "", _conclusion(found, threshold)])
@@ -49,6 +50,9 @@ def pull_request(old: Run, new: Run, found: Changes, threshold: float) -> str:
     if found.lost:
         failing = [[markdown.code(plain(k)), markdown.code(plain(w))] for k, w in found.lost]
         lines += ["", *_capped(["fails now", "why"], failing)]
+    if changed := _changed(found):
+        trained = [[_seeds(trial), markdown.code(plain(trial.id))] for trial in changed]
+        lines += ["", *_capped(["target", "trained"], trained)]
     if others:
         lines += markdown.details(_tally(others), _table(others))
     for run, ids in ((old, found.missing), (new, found.new)):
@@ -66,13 +70,33 @@ def _about(old: Run, new: Run, found: Changes, show: Callable[[str], str] = str)
         + ("" if floor.pairs else " or more: a run has no A/A pair")
         for (device, mode), floor in found.floors.items()
     ]
-    lines += [
-        f"identical code on {show(plain(device))} moved by {100 * moved.share:.1f} % at most, "
-        f"{show(plain(moved.id))} from {si(moved.old_s, 's')} to {si(moved.new_s, 's')}: "
-        "no smaller change there is told"
-        for device, moved in found.moved.items()
-    ]
+    for device, moved in found.moved.items():
+        most = moved.most
+        lines.append(
+            f"identical code on {show(plain(device))} moved by {100 * most.share:.1f} % at most in "
+            f"{count(moved.controls, 'row')}, {show(plain(most.id))} from {si(most.old_s, 's')} to "
+            f"{si(most.new_s, 's')}: no change there below {100 * moved.limit:.1f} % is told"
+        )
+    if found.trials:
+        lines.append(
+            f"targets of {count(len(found.trials), 'setting')}: reached by as many of the seeds in "
+            f"{len(found.trials) - len(_changed(found))}"
+        )
     return lines + [f"differs: {show(line)}" for line in differences(old, new)]
+
+
+def _changed(found: Changes) -> list[Reached]:
+    """Where more or fewer of the seeds reach the target, the most lost first."""
+    return sorted((t for t in found.trials if t.gained), key=lambda t: t.gained)
+
+
+def _seeds(trial: Reached) -> str:
+    """e.g. "reached by 3 of 3 seeds, now by 1 of 3"."""
+    (was, of), (now, now_of) = trial.was, trial.now
+    return (
+        f"reached by {whole(was)} of {count(int(of), 'seed')}, now by {whole(now)} of "
+        f"{whole(now_of)}"
+    )
 
 
 def _sorted(found: Changes) -> list[Change]:
@@ -130,5 +154,7 @@ def _conclusion(found: Changes, threshold: float) -> str:
         if highest > threshold
         else ""
     )
-    told = _tally(found.both) or "none in both"
-    return f"{what} beyond {100 * threshold:g} %{unseen}: {told}{lost}"
+    told = _tally(found.both) or "no time in both"
+    fewer = sum(trial.gained < 0 for trial in found.trials)
+    seeds = f", {count(fewer, 'target')} reached by fewer seeds" if fewer else ""
+    return f"{what} beyond {100 * threshold:g} %{unseen}: {told}{lost}{seeds}"

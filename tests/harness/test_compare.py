@@ -11,7 +11,7 @@ import pytest
 from harness import markdown, store
 from harness.__main__ import main
 from tests.harness.make_rows import row
-from tests.harness.test_changes import roof, timed
+from tests.harness.test_changes import STILL, roof, timed, trained
 
 ROOT = Path(__file__).parents[2]
 MACHINE = {"gpus": None, "cpu": {"model": "A CPU", "usable_cores": 2}, "torch_threads": 2}
@@ -19,11 +19,11 @@ MACHINE = {"gpus": None, "cpu": {"model": "A CPU", "usable_cores": 2}, "torch_th
 
 @pytest.fixture
 def runs(tmp_path):
-    """Writes a run; `compare` runs the command on two of them."""
+    """Writes a run of a machine that does not move; `compare` runs the command on two of them."""
 
-    def write(name, rows, **environment):
+    def write(name, rows, still=STILL, **environment):
         found = MACHINE | {"run_id": name} | environment
-        store.Store(tmp_path / "m" / name, found).append(rows)
+        store.Store(tmp_path / "m" / name, found).append([*rows, *still])
 
     write.results = tmp_path
     return write
@@ -59,8 +59,8 @@ def test_the_control_that_sets_the_floor_is_named(runs, capsys):
     for form, name in names.items():
         assert compare(runs, "old", "new", f"--format={form}") == 0
         (line,) = (line for line in said(capsys)[0].splitlines() if "identical code" in line)
-        assert f"moved by 25.0 % at most, {name}" in line
-        assert "from 3.00 ms to 2.40 ms: no smaller change there is told" in line
+        assert f"moved by 25.0 % at most in 3 rows, {name}" in line
+        assert re.search("from 3.00 ms to 2.40 ms: no change there below 50.\\d % is told", line)
 
 
 def test_what_fails_now_is_a_regression_and_what_is_missing_is_listed(runs, capsys):
@@ -78,7 +78,7 @@ def test_different_machines_are_refused_unless_asked_for(runs, capsys):
     other = {"cpu": {"model": "Another", "usable_cores": 2}}
     runs("old", [timed(1e-3)])
     runs("new", [timed(1e-3)], **other)
-    runs("named", [timed(1e-3, device_name="Another")])
+    runs("named", [timed(1e-3, device_name="Another")], still=())
     runs("silent", [timed(1e-3)], cpu=None)
     for name, why in (
         ("new", "different machines: a-2-cores and another-2-cores"),
@@ -91,6 +91,39 @@ def test_different_machines_are_refused_unless_asked_for(runs, capsys):
         )
         assert compare(runs, "old", name, "--any-machine") == 0
         capsys.readouterr()
+
+
+def test_different_numbers_of_threads_are_refused_unless_asked_for(runs, capsys):
+    alone = [roof(1e-3, threads=1)]
+    runs("old", [timed(1e-3, threads=2), trained(3, name="t", threads=3)])
+    runs("new", [timed(2e-3, threads=1), trained(3, name="t", threads=7)], still=alone)
+    runs("gpu", [timed(1e-3, device="cuda", threads=1)], still=())
+    assert compare(runs, "old", "new") == 2
+    out, err = said(capsys)
+    assert out == "" and err == (
+        "python -m harness: different numbers of CPU threads, which OMP_NUM_THREADS sets: 2, then "
+        "1; --any-machine compares them all the same"
+    )
+    assert compare(runs, "old", "new", "--any-machine") == 1
+    assert compare(runs, "old", "gpu") == 0  # on a GPU they are no other machine
+
+
+def test_how_many_seeds_reach_a_target_is_told(runs, capsys):
+    runs("old", [trained(3, name="<b>never"), trained(3, name="fewer"), trained(3, name="same")])
+    runs("new", [trained(0, name="<b>never"), trained(1, name="fewer"), trained(3, name="same")])
+    assert compare(runs, "old", "new") == 1
+    out, _ = said(capsys)
+    assert "reached by 3 of 3 seeds, now by 0 of 3  synthetic::<b>never" in out
+    assert "reached by 3 of 3 seeds, now by 1 of 3  synthetic::fewer" in out
+    assert "same" not in out.replace("synthetic::same", "same").partition("\n\n")[2]
+    assert "targets of 3 settings: reached by as many of the seeds in 1" in out
+    assert out.endswith(
+        "1 regression beyond 5 %: no time in both, 2 targets reached by fewer seeds"
+    )
+    assert compare(runs, "new", "old", "--format=markdown") == 0
+    out, _ = said(capsys)
+    assert "| reached by 1 of 3 seeds, now by 3 of 3 | `synthetic::fewer` |" in out
+    assert "<b>" not in re.sub(r"`[^`]*`", "", out)
 
 
 def test_what_else_differs_is_said(runs, capsys):
@@ -115,7 +148,7 @@ def test_what_else_differs_is_said(runs, capsys):
 def test_runs_that_are_none_are_one_line_and_status_2(runs, capsys, arguments, why):
     runs("old", [timed(1e-3)])
     runs("copy", [timed(1e-3)], run_id="old")
-    runs("empty", [row(None)])
+    runs("empty", [row(None)], still=())
     runs("apart", [timed(1e-3, "other")])
     assert compare(runs, *arguments) == 2
     out, err = said(capsys)
@@ -136,7 +169,7 @@ def test_wrong_arguments_are_usage(runs, capsys, arguments):
 
 def test_lines_that_are_skipped_are_named(runs, capsys):
     runs("old", [timed(1e-3)])
-    runs("new", [timed(1e-3)])
+    runs("new", [timed(1e-3)], still=())
     with (runs.results / "m" / "new" / store.ROWS).open("a") as file:
         file.write('{"schema": 9}\n{"sch')
     assert compare(runs, "old", "new") == 0
