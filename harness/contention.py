@@ -45,6 +45,16 @@ def shares(before: Reading, after: Reading, threads: int) -> tuple[float | None,
     return share(before.waited_s, after.waited_s), share(before.stolen_s, after.stolen_s)
 
 
+def reasons(waited: float | None, stolen: float | None) -> list[str]:
+    """Why what was measured with these shares is no time, in words; empty where it is one."""
+    found = []
+    if waited is not None and waited > BUSY:
+        found.append(f"contended: a thread waited {waited:.0%} of the time for a core")
+    if stolen is not None and stolen > BUSY:
+        found.append(f"the hypervisor gave the cores to others {stolen:.0%} of the time")
+    return found
+
+
 def _waited_s() -> float | None:
     total, told = 0, False
     for path in PROC.glob("self/task/*/schedstat"):

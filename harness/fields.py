@@ -9,10 +9,9 @@ from typing import Any
 
 import torch
 
-from harness import datasheet
+from harness import contention, datasheet
 from harness.clocks import launch_s
 from harness.comparison import Comparison
-from harness.contention import BUSY
 from harness.energy import measure_energy
 from harness.environment import DeviceState
 from harness.record import ABOUT_MEASURING
@@ -116,15 +115,11 @@ def cores(waited: float | None, stolen: float | None) -> dict[str, Any]:
     if waited is None:
         why = "the operating system does not tell how long threads wait for a core"
         return dict.fromkeys(("waited_share_reason", "throttled_reason"), why)
-    reasons = []
-    if waited > BUSY:
-        reasons.append(f"contended: a thread waited {waited:.0%} of the time for a core")
-    if stolen is not None and stolen > BUSY:
-        reasons.append(f"the hypervisor gave the cores to others {stolen:.0%} of the time")
+    found = contention.reasons(waited, stolen)
     return {
         "waited_share": waited,
-        "throttled": bool(reasons),
-        "throttle_reasons": "; ".join(reasons) or "none",
+        "throttled": bool(found),
+        "throttle_reasons": "; ".join(found) or "none",
     }
 
 
