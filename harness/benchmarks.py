@@ -80,8 +80,10 @@ def kernels(operations: Iterable[Operation]) -> Test:
 
 def _kernel_marks(case: Case, provider: str) -> list[Any]:
     # tuning for minutes, before it is timed, is not for a first look
-    quick = "quick" in case.presets and "max-autotune" not in provider
-    return [pytest.mark.devices(*case.devices), *([] if quick else [_FULL])]
+    tunes = "max-autotune" in provider
+    quick = "quick" in case.presets and not tunes
+    marks = [pytest.mark.devices(*case.devices), *([] if quick else [_FULL])]
+    return [*marks, *([pytest.mark.unhurried] if tunes else [])]
 
 
 def workloads(given: Iterable[Workload], compiled: Collection[str]) -> Test:

@@ -39,6 +39,7 @@ def member(item: Any, preset: str) -> Member:
         mode=mode,
         params=params,
         wanted=wanted,
+        unhurried=any(item.iter_markers("unhurried")),
         native=any(mark.args == (given["bench_device"],) for mark in item.iter_markers("devices")),
         fixture=next(f for f in budget.SHARES if f in item.fixturenames),
     )

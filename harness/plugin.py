@@ -70,6 +70,10 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers", "devices(*names): a benchmark case that is meant for these devices alone"
     )
+    config.addinivalue_line(
+        "markers",
+        "unhurried: a benchmark case that takes minutes to start: none under a budget",
+    )
     # a case that fails before it is timed is told by its failure
     config.addinivalue_line("filterwarnings", "ignore:Benchmark fixture was not used at all")
 

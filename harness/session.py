@@ -44,6 +44,7 @@ class Member:
         id: unique in the run; group: the same for all providers that are measured together.
         wanted: whether the preset has it.
         native: whether its case is meant for that device alone.
+        unhurried: whether it takes too long to start for a run under a budget.
         fixture: of harness.budget's, whose share of the time it has.
     """
 
@@ -57,6 +58,7 @@ class Member:
     wanted: bool
     fixture: str = budget.COMPARE
     native: bool = False
+    unhurried: bool = False
 
 
 class Session:
@@ -281,6 +283,8 @@ class Session:
             return f"preset: {self.options.preset} leaves it out, --preset full has it"
         if not here:
             return f"no CUDA device: {self.gpu_reason}"
+        if member.unhurried and self.options.budget_s is not None:
+            return "it takes minutes to start: a run without --budget has it"
         if time.perf_counter() - self.start >= self._ends[member.fixture]:
             return f"budget: {self._share(member)} spent before its turn"
         return ""

@@ -1,11 +1,13 @@
 """A budget is shared, so that nothing waits for ever behind what there is most of."""
 
 import math
+import time
 from types import SimpleNamespace
 
 import pytest
 
-from harness import budget, order
+import kernels
+from harness import benchmarks, budget, order
 from harness import session as session_of
 from harness.budget import COMPARE, CONVERGE, PROBE
 from harness.case import Result
@@ -75,10 +77,11 @@ def test_what_is_meant_for_a_device_alone_comes_first_there():
     ("meant", "native"), [((), False), (("cpu", "cuda"), False), (("cuda",), True)]
 )
 def test_a_benchmark_knows_whether_it_is_meant_for_its_device_alone(meant, native):
-    marks = {"devices": [SimpleNamespace(args=meant)] if meant else [], "preset": []}
+    marks = {"devices": [SimpleNamespace(args=meant)] if meant else []}
     item = SimpleNamespace(
         callspec=SimpleNamespace(params={"bench_device": "cuda", "provider": "mine"}),
-        fixturenames=["compare"], nodeid="f[cuda]", name="f[cuda]", iter_markers=marks.get,
+        fixturenames=["compare"], nodeid="f[cuda]", name="f[cuda]",
+        iter_markers=lambda name: marks.get(name, []),
     )  # fmt: skip
     assert order.member(item, "quick").native is native
 
@@ -116,6 +119,29 @@ def test_a_gpu_that_a_kernel_brought_down_is_asked_no_more(monkeypatch):
     assert session.gpu_usable
     session._look_again([row(1e-3, device="cuda"), row(None, device="cuda", status="failed")])
     assert session._why_not(member, session.gpu_usable) == f"no CUDA device: {lost[1]}"
+
+
+@pytest.mark.parametrize(("budget_s", "left_out"), [(480.0, True), (None, False)])
+def test_what_takes_minutes_to_start_is_not_started_under_a_budget(budget_s, left_out):
+    session = Session.__new__(Session)
+    session.options = SimpleNamespace(preset="full", budget_s=budget_s)
+    session.start, session._ends = time.perf_counter(), {COMPARE: 480.0}
+    tuned = Member("m", "m", "m", "", "cuda", "host", {}, True, unhurried=True)
+    why = session._why_not(tuned, True)
+    assert why.startswith("it takes minutes to start") if left_out else why == ""
+
+
+def test_of_our_kernels_providers_only_those_that_tune_are_unhurried():
+    test = benchmarks.kernels([kernels.load("matmul")])
+    (cases,) = [mark.args[1] for mark in test.pytestmark if mark.name == "parametrize"]
+    marked = {c.values[2] for c in cases if any(mark.name == "unhurried" for mark in c.marks)}
+    assert marked == {"torch.compile max-autotune"}
+    item = SimpleNamespace(
+        callspec=SimpleNamespace(params={"bench_device": "cuda", "provider": "mine"}),
+        fixturenames=["compare"], nodeid="f[cuda]", name="f[cuda]",
+        iter_markers=lambda name: [SimpleNamespace(args=())] if name == "unhurried" else [],
+    )  # fmt: skip
+    assert order.member(item, "full").unhurried
 
 
 def test_a_benchmark_knows_its_fixture():
