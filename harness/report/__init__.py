@@ -107,6 +107,7 @@ def write_all(runs: Sequence[Run], path: Path) -> Path:
         script=Markup(script),
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         runs=several.runs(merged),
+        called=several.called(merged),
         machines=[where(view) for view in merged.machines],
         command=reproduce.report([run.name for run in merged.runs]),
         devices=[*shown["device"].drop_duplicates()],

@@ -1,8 +1,10 @@
 """Several runs as what one report draws and judges: a view for each machine.
 
 No view has times of two machines in it, so that no figure, table or verdict can mix them unseen,
-but for those that set the CPU of one beside the GPU of another, and are called so. Of a case that
-several runs of a machine measured, the newest run's rows are shown; all are in its history.
+but for those that set the CPU of one beside the GPU of another, and are called so. Runs of one
+machine with other numbers of CPU threads are as apart as machines (harness/report/machines.py). Of
+a case that several runs of a machine measured, the newest run's rows are shown; all are in its
+history. The roofs of each run that is shown stay with it.
 Speedups, verdicts, noise floors and trust are found within each run before.
 """
 
@@ -16,18 +18,17 @@ from typing import Any, TypeVar
 import pandas as pd
 
 from harness.curve import FINAL, OF_DEVICE, Curve
-from harness.environment import machine_id
 from harness.probes.spec import Finding
-from harness.record import ABOUT_MEASURING, NOT_MEASURED, OK
+from harness.record import ABOUT_MEASURING, NOT_MEASURED, OK, ROOF
 from harness.report.frame import frame
 from harness.report.history import history
+from harness.report.machines import Machine, machines
 from harness.report.runs import Run
 from harness.report.words import processor
 
 # a module, not a name from it: what studies use of the report may be what imports this file
 from harness.studies import spec as studies
 
-UNKNOWN = "machine not known"
 HOSTS = "measured on several hosts, whose times are not compared"
 
 # what is measured together; all of a row but its provider
@@ -42,12 +43,13 @@ class View:
     """What is drawn and judged together: a machine's, or the CPU of one beside the GPU of another.
 
     Attributes:
-        name: the machine's, or which processor is whose.
+        name: the machine's with its threads, or which processor is whose.
         evidence: of each case, setting and probe what the newest run that measured it has; its
             rows have their run and machine in them.
         history: `harness.report.history` of its runs; None of one run alone, and of a pair.
         ranks: the curves on every number of ranks; those of the evidence are on the fewest.
         runs: the runs that it is of, the oldest first; of a pair the newest of each.
+        machine: None of a pair.
         apart: of two machines, in words as `harness.report.crossover.device_ratio` has them.
     """
 
@@ -57,6 +59,7 @@ class View:
     runs: Sequence[Run]
     apart: str = ""
     ranks: Sequence[Curve] = ()
+    machine: Machine | None = None
 
     @property
     def beside(self) -> bool:
@@ -122,41 +125,16 @@ def merge(runs: Sequence[Run]) -> Merged:
     if not any(run.rows for run in runs):
         raise ValueError("no rows to report: the run measured nothing yet, or all was skipped")
     runs = [run for run in runs if run.rows]
-    names = _machines(runs)
-    tables = [frame(run.rows, run.name, name) for run, name in zip(runs, names, strict=True)]
-    machines = []
-    for name in dict.fromkeys(names):
-        of = [(t, r) for n, t, r in zip(names, tables, runs, strict=True) if n == name]
-        machines.append(_view(name, sorted(of, key=lambda pair: pair[0]["started_at"].min())))
-    return Merged(runs, tables, machines, _pairs(machines))
+    of = machines(runs)
+    tables = [frame(run.rows, run.name, str(m)) for run, m in zip(runs, of, strict=True)]
+    views = []
+    for one in dict.fromkeys(of):
+        its = [(t, r) for m, t, r in zip(of, tables, runs, strict=True) if m == one]
+        views.append(_view(one, sorted(its, key=lambda pair: pair[0]["started_at"].min())))
+    return Merged(runs, tables, views, _pairs(views))
 
 
-def _machines(runs: Iterable[Run]) -> list[str]:
-    """The name of each run's machine; one that does not say is taken for a machine of its own."""
-    called: dict[Hashable, str] = {}
-    taken: dict[str, int] = {}
-    names = []
-    for run in runs:
-        key, name = _machine(run)
-        if key not in called:
-            taken[name] = taken.get(name, 0) + 1
-            called[key] = name if taken[name] == 1 else f"{name} ({taken[name]})"
-        names.append(called[key])
-    return names
-
-
-def _machine(run: Run) -> tuple[Hashable, str]:
-    environment: Any = run.environment
-    try:
-        name = machine_id(environment)
-        gpus = [gpu["name"] for gpu in environment["gpus"] or ()]
-        cpu = [environment["cpu"][what] for what in ("model", "usable_cores")]
-    except (AttributeError, KeyError, IndexError, TypeError):
-        return ("", run.name), UNKNOWN
-    return (name, str(gpus), str(cpu)), name or UNKNOWN
-
-
-def _view(name: str, runs: Sequence[tuple[pd.DataFrame, Run]]) -> View:
+def _view(machine: Machine, runs: Sequence[tuple[pd.DataFrame, Run]]) -> View:
     tables, of = [table for table, _ in runs], [run for _, run in runs]
     curves = _newest((run.curves for run in of), lambda curve: (_setting(curve), curve.world_size))
     evidence = studies.Evidence(
@@ -165,19 +143,25 @@ def _view(name: str, runs: Sequence[tuple[pd.DataFrame, Run]]) -> View:
         _newest((run.findings for run in of), _place),
         of[-1].environment,
     )
-    return View(name, evidence, history(tables) if len(of) > 1 else None, of, ranks=curves)
+    past = history(tables) if len(of) > 1 else None
+    return View(str(machine), evidence, past, of, ranks=curves, machine=machine)
 
 
 def _newest_rows(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
-    """Of each case the rows of the last table that measured any of them, else of the last one."""
+    """Of each case the rows of the last table that measured any of them, else of the last one.
+
+    And of each table that has results among them its roofs, below which these stand.
+    """
     if len(tables) == 1:
         return tables[0]
     numbered = [table.assign(number=number) for number, table in enumerate(tables)]
     every = pd.concat(numbered, ignore_index=True)
     tried = (every["status"] != NOT_MEASURED) * len(tables)
     rank = (every["number"] + tried).groupby([every[name] for name in _CASE], sort=False)
-    newest = rank.transform("max") % len(tables)
-    return every[every["number"] == newest].drop(columns="number").reset_index(drop=True)
+    shown = every["number"] == rank.transform("max") % len(tables)
+    of = every.loc[shown & ~every["kind"].isin(ABOUT_MEASURING) & (every["status"] == OK), "number"]
+    shown |= (every["kind"] == ROOF) & every["number"].isin(of)
+    return every[shown].drop(columns="number").reset_index(drop=True)
 
 
 def _newest(runs: Iterable[Sequence[T]], key: Callable[[T], Hashable]) -> list[T]:
@@ -232,17 +216,24 @@ def _place(finding: Finding) -> Hashable:
 
 
 def _pairs(machines: Sequence[View]) -> list[View]:
-    """The CPU of one beside the GPU of another, but of two that have both themselves."""
+    """The CPU of one beside the GPU of another, but of two that have both themselves.
+
+    Nor of one machine with two numbers of threads, which has its own CPU beside its GPU.
+    """
     has = {view.name: _processors(view.evidence) for view in machines}
     return [
         _pair(cpu, gpu)
         for cpu in machines
         for gpu in machines
-        if cpu is not gpu
+        if _machine_of(cpu) != _machine_of(gpu)
         and "cpu" in has[cpu.name]
         and "cuda" in has[gpu.name]
         and len(has[cpu.name] & has[gpu.name]) < len(_DEVICES)
     ]
+
+
+def _machine_of(view: View) -> str:
+    return view.machine.name if view.machine else ""
 
 
 def _processors(evidence: studies.Evidence) -> set[str]:

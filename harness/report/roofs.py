@@ -48,13 +48,16 @@ class Roof(NamedTuple):
         return self.peak * intensity if self.slanted else self.peak
 
 
-def roofs(table: pd.DataFrame, device: str, name: str, mode: str) -> tuple[Roof, ...]:
-    """Of the device of that name, copies first; the cache's only where the mode leaves it filled.
+def roofs(table: pd.DataFrame, run: str, device: str, name: str, mode: str) -> tuple[Roof, ...]:
+    """Of the device of that name in a run, copies first.
+
+    The cache's only where the mode leaves it filled.
 
     Args:
         table: of `harness.report.frame.frame`.
     """
-    rows = measured(table[(table["kind"] == ROOF) & (table["device"] == device)])
+    ours = (table["kind"] == ROOF) & (table["run"] == run) & (table["device"] == device)
+    rows = measured(table[ours])
     rows = rows[rows["device_name"] == name]
     found = {}
     for row in rows.to_dict("records"):

@@ -12,7 +12,7 @@ from harness.faults import faults
 from harness.record import OK
 from harness.report import claims, summary
 from harness.report.made import Made, made
-from harness.report.merge import Merged
+from harness.report.merge import Merged, View
 from harness.report.probed import Found, probed
 from harness.report.runs import Run
 from harness.report.threats import Grounds, threats
@@ -58,10 +58,18 @@ def _line(run: Run, rows: pd.DataFrame) -> RunLine:
 def opening(merged: Merged) -> str:
     """One sentence of all rows."""
     told = summary.opening(merged.every)
+    return told if len(merged.runs) == 1 else f"{called(merged)}: {told}"
+
+
+def called(merged: Merged) -> str:
+    """The name of the run, or e.g. "3 runs of 2 machines"."""
     if len(merged.runs) == 1:
-        return told
-    machines = count(len(merged.machines), "machine")
-    return f"{count(len(merged.runs), 'run')} of {machines}: {told}"
+        return merged.runs[0].name
+    there = [view.machine for view in merged.machines if view.machine]
+    threads = [machine.threads for machine in there if machine.threads]
+    with_threads = f" with {', '.join(dict.fromkeys(threads))}" if threads else ""
+    machines = count(len({machine.name for machine in there}), "machine")
+    return f"{count(len(merged.runs), 'run')} of {machines}{with_threads}"
 
 
 def tally(merged: Merged, claimed: Sequence[tuple[str, claims.Claim]]) -> str:
@@ -77,7 +85,7 @@ def tally(merged: Merged, claimed: Sequence[tuple[str, claims.Claim]]) -> str:
         run = "this run" if len(merged.runs) == 1 else "these runs"
         return f"{many} put to the test in {run}: {told[0][1]}{more}"
     counts = "; ".join(f"{name}: {verdicts}" for name, verdicts in told)
-    return f"{many} put to the test on each machine by itself. {counts}{more}"
+    return f"{many} put to the test on each machine{_threads(merged)} by itself. {counts}{more}"
 
 
 def noise_floors(merged: Merged) -> list[str]:
@@ -132,9 +140,25 @@ def probed_on(merged: Merged) -> tuple[list[Found], int]:
 def threats_by(merged: Merged) -> list[tuple[str, list[str]]]:
     """(machine, its threats to validity), the machine "" where there is one; then of the pairs."""
     found = [
-        (merged.where(view), threats(Grounds(view.evidence, view.runs))) for view in merged.machines
+        (merged.where(view), [*threats(Grounds(view.evidence, view.runs)), *_threads_apart(view)])
+        for view in merged.machines
     ]
     return found + [(view.name, [_of_two(*view.runs)]) for view in merged.pairs]
+
+
+def _threads(merged: Merged) -> str:
+    apart = any(view.machine and view.machine.threads for view in merged.machines)
+    return " and number of threads" if apart else ""
+
+
+def _threads_apart(view: View) -> list[str]:
+    """Where runs of the machine had other numbers of CPU threads."""
+    if not view.machine or not view.machine.threads:
+        return []
+    return [
+        f"All of it is of runs with {view.machine.threads} on the CPU: the machine's runs with "
+        "others are told of by themselves, and no number here is compared with theirs."
+    ]
 
 
 def _of_two(cpu: Run, gpu: Run) -> str:

@@ -13,7 +13,8 @@ import pytest
 
 from harness import report, studies
 from harness.report import claims, export, summary
-from harness.report.merge import HOSTS, UNKNOWN, merge
+from harness.report.machines import UNKNOWN
+from harness.report.merge import HOSTS, merge
 from harness.report.runs import Run
 from tests.harness.make_curves import curve, findings
 from tests.harness.make_rows import NO_GPU, row

@@ -41,19 +41,20 @@ _OTHERS = "others"
 
 
 def parts(table: pd.DataFrame) -> list[Part]:
-    """By mode, machine, and kernels or workloads, where a roof was measured beside a case."""
-    rows = _cases(style.looks(table))
+    """By mode, machine, kernels or workloads, and run, where it measured a roof beside a case."""
+    rows = _cases(style.looks(table).join(table["run"]))
     order = {name: number for number, name in enumerate(dict.fromkeys(rows["subject"]))}
     rows = rows.assign(
         number=rows["subject"].map(order), what=rows["kind"].map(_KINDS).fillna("kernels")
     )
     found = []
-    for keys, part in style.by(rows, ["mode", "device", "device_name", "what"]):
-        mode, device, name, what = keys
-        of = roofs(table, device, name, mode)
+    for keys, part in style.by(rows, ["mode", "device", "device_name", "what", "run"]):
+        mode, device, name, what, run = keys
+        of = roofs(table, run, device, name, mode)
         if of:
             part = part.assign(roofs=pd.Series([of] * len(part), part.index, dtype="object"))
             where = name if rows["device_name"].nunique() > 1 else processor(device)
+            where += f", run {run}" if rows["run"].nunique() > 1 else ""
             found.append(Part(f"{mode.capitalize()} mode", f"{what} on {where}", part))
     return found
 
@@ -139,14 +140,15 @@ def caption(part: pd.DataFrame) -> str:
 
 def absent(table: pd.DataFrame) -> str:
     """Of which device there is no figure and why; "" if each has one."""
-    rows = _cases(style.looks(table))
+    rows = _cases(style.looks(table).join(table["run"]))
     if rows.empty:
         return "No row of this run has a time, FLOPs and bytes, as a roofline needs."
-    machines = rows.drop_duplicates(["device", "device_name"])
+    measured_on = rows[["device", "device_name", "run"]].drop_duplicates()
+    several = rows["run"].nunique() > 1
     without = [
-        str(name)
-        for device, name in zip(machines["device"], machines["device_name"], strict=True)
-        if not roofs(table, device, name, "host")
+        f"{name} in run {run}" if several else str(name)
+        for device, name, run in measured_on.itertuples(index=False)
+        if not roofs(table, run, device, name, "host")
     ]
     names = ", ".join(without)
     return f"No roof was measured on {names}, so its cases have no figure." if without else ""
