@@ -32,7 +32,8 @@ def add(group: Any) -> None:
         "--budget",
         type=_budget,
         metavar="SECONDS",
-        help="start no case after so many seconds; the most telling cases come first",
+        help="start no case after so many seconds, and none that tunes for minutes before it is "
+        "timed; the most telling cases come first",
     )
     group.addoption(
         "--results",
