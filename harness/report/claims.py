@@ -11,7 +11,7 @@ from typing import NamedTuple
 from harness import studies
 from harness.report import plots
 from harness.report.words import count, plain, whole
-from harness.studies import compare, spec
+from harness.studies import duel, spec
 
 UNTRAINED = "training"  # the section that stands for all plots of curves where there are none
 
@@ -20,6 +20,7 @@ BESIDE = "gpu"  # the study that sets a GPU beside a CPU, of whichever machines
 
 _OF_CURVES = ("trials", "points")  # the tables of what was trained
 _NONE = "–"
+_MOST = 4000  # characters of a verdict's words, whose parts from files are short by then
 _FEW = re.compile(r"\(no interval from (\d{1,2}) seeds?\)")  # as harness.studies.compare has it
 _MANY = {"depends": "depend"}  # "3 depend", and "1 depends"
 
@@ -111,7 +112,7 @@ def by_chance(found: Sequence[Claim]) -> str:
         for claim in found
         if claim.verdict != spec.NOT_MEASURED and (told := _FEW.findall(claim.effect))
     ]
-    chances = [1 / math.comb(2 * n, n) for n in seeds if n >= compare.FEWEST]
+    chances = [1 / math.comb(2 * n, n) for n in seeds if n >= duel.FEWEST]
     if not chances:
         return ""
     return (
@@ -124,7 +125,7 @@ def by_chance(found: Sequence[Claim]) -> str:
 def _claim(name: str, claim: str, verdict: spec.Verdict) -> Claim:
     study = studies.load(name)
     unmeasured = verdict.verdict == spec.NOT_MEASURED
-    words = plain(verdict.words)
+    words = plain(verdict.words, _MOST)
     return Claim(
         claim=plain(claim),
         verdict=verdict.verdict,

@@ -18,8 +18,8 @@ _SMALL = ((1e-3, "m"), (1e-6, "µ"), (1e-9, "n"))
 
 
 @lru_cache(maxsize=65536)
-def plain(text: str) -> str:
-    """The text on one line, with nothing in it that is not seen.
+def plain(text: str, most: int = _LONGEST) -> str:
+    """The text on one line, with nothing in it that is not seen, at most so many characters of it.
 
     Control characters, lone surrogates (which UTF-8 cannot hold) and the marks that turn the
     direction of writing become U+FFFD; every kind of space becomes a space.
@@ -27,7 +27,7 @@ def plain(text: str) -> str:
     if not text.isprintable():
         seen = (c if c.isprintable() else " " if c.isspace() else "\ufffd" for c in text)
         text = "".join(seen)
-    return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
+    return shorten(text, most)
 
 
 def shorten(text: str, most: int) -> str:

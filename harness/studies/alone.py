@@ -6,10 +6,11 @@ import math
 from collections.abc import Sequence
 
 from harness import survival
-from harness.curve import REACHED, Curve
+from harness.curve import FAILED, REACHED, Curve
 from harness.report.amounts import amount, power
 from harness.report.words import count, plain
-from harness.studies.compare import DEVICES, FEWEST, took, usable
+from harness.studies.compare import DEVICES, took, usable
+from harness.studies.duel import FEWEST
 from harness.studies.spec import DEPENDS, REFUTED, SUPPORTED, UNCLEAR, Evidence
 
 
@@ -39,8 +40,12 @@ def every_seed(curves: Sequence[Curve]) -> tuple[str, str, str]:
         f"(on {plain(first.device_name)})"
     )
     verdict = SUPPORTED if k == n else DEPENDS if k else REFUTED
+    if failed := sum(curve.status == FAILED for curve in curves):
+        words += f", {failed} raised an error"
+    if early := values.count(0.0):
+        words += f", {early} met it before any step: that says nothing of training"
     effect = f"{k} of {n} [{low:.0%}, {high:.0%}]"
-    return (verdict if n >= FEWEST else UNCLEAR), words, effect
+    return (verdict if n >= FEWEST and not early else UNCLEAR), words, effect
 
 
 def initially(curves: Sequence[Curve]) -> float | None:

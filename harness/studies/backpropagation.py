@@ -25,7 +25,10 @@ ABOUT_TWICE = (1.5, 2.5)  # nearer to twice than to once or three times
 
 
 def judge(evidence: Evidence) -> Verdict:
-    """By the interval of backward over forward in each model, and the bytes that are held."""
+    """By the interval of backward over forward in each model.
+
+    That something is held is told, and judges nothing: there is no model of which it is not so.
+    """
     found = [
         finding
         for device in DEVICES
@@ -34,10 +37,10 @@ def judge(evidence: Evidence) -> Verdict:
     ]
     if not found:
         return not_measured("the probe of the backward pass found no times")
-    verdicts = [v for finding in found for v in (_of_time(finding), _of_memory(finding)) if v]
     words = "; ".join(f"{plain(f.subject)} on {plain(f.device_name)}: {_words(f)}" for f in found)
-    effect = ", ".join(f"{_ratio(f, 'backward_over_forward')}×" for f in found)
-    return Verdict(combined(verdicts), f"{words}.", effect, sum(f.n for f in found))
+    effect = ", ".join(f"{plain(f.subject)} {_ratio(f, 'backward_over_forward')}×" for f in found)
+    verdict = combined([_of_time(finding) for finding in found])
+    return Verdict(verdict, f"{words}.", effect, min(f.n for f in found))
 
 
 def _of_time(finding: Finding) -> str:
@@ -48,11 +51,6 @@ def _of_time(finding: Finding) -> str:
     if least <= low and high <= most:
         return SUPPORTED
     return REFUTED if high < least or low > most else UNCLEAR
-
-
-def _of_memory(finding: Finding) -> str:
-    held = finding.values.get("saved_bytes")
-    return "" if held is None else SUPPORTED if held > 0 else REFUTED
 
 
 def _ratio(finding: Finding, name: str) -> str:

@@ -1,26 +1,21 @@
-"""Two settings over the same seeds: what trials say of a claim that one is ahead.
-
-From five pairs of seeds on the interval decides (harness.survival.paired_ratio). Fewer have none.
-There only the order of all seeds says something: that each of three seeds of one setting is ahead
-of each of the other's has a chance of one in twenty where the two are the same.
-"""
+"""Which trials are held against each other, in which currency: the duels that studies judge by."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
-from harness import survival
-from harness.curve import OF_DEVICE, TUNING, Curve
+from harness import learning_rates, noise, survival
+from harness.curve import CURRENCIES, DIVERGED, FAILED, OF_DEVICE, REACHED, TUNING, Curve, Trial
 from harness.report.amounts import amount, power
-from harness.report.words import count, digits, plain, ratio
-from harness.studies.spec import DEPENDS, REFUTED, SUPPORTED, UNCLEAR, Evidence, by_interval
+from harness.report.words import count, plain
+from harness.studies.duel import Duel, Told
+from harness.studies.spec import DEPENDS, REFUTED, SUPPORTED, UNCLEAR, Evidence
 
 DEVICES = ("cpu", "cuda")
-_SHOWN = 3  # effects that are listed; of more only the least and the most
-FEWEST = 3  # seeds; the order of fewer is chance's too often
+MOVED = "the loss on moved data"  # where that is compared, and no currency
+_NOTHING = 1e-12  # in any currency: a trial that raised an error may have needed no more
 
 
 class Side(NamedTuple):
@@ -36,104 +31,16 @@ class Side(NamedTuple):
         return evidence.finals(self.workload, self.optimizer, self.batch, device)
 
 
-class Told(NamedTuple):
-    """What one setting of a duel did: its label, its median, and seeds, e.g. "3 of 3 seeds"."""
+class _Number(NamedTuple):
+    """Of one trial, infinite where it did not get there; and what it is at least."""
 
-    label: str
-    text: str
-    seeds: str
-
-    @property
-    def full(self) -> str:
-        """e.g. "8 steps (3 of 3 seeds)"."""
-        return f"{self.text} ({self.seeds})" if self.seeds else self.text
+    value: float
+    least: float
 
 
-@dataclass(frozen=True)
-class Duel:
-    """How many times as much setting a has of something as setting b, over the same seeds.
-
-    Attributes:
-        a, b: one number a seed, above 0, infinite where the target was not reached; less is
-            better, so that a ratio above 1 speaks for b.
-        of_a, of_b: the two with their medians and how many seeds got there.
-        device_name: where.
-        tuned: whether the learning rates are; others might have another verdict.
-    """
-
-    a: tuple[float, ...]
-    b: tuple[float, ...]
-    of_a: Told
-    of_b: Told
-    device_name: str
-    tuned: bool
-
-    @property
-    def n(self) -> int:
-        """Pairs of seeds."""
-        return len(self.a)
-
-    @property
-    def words(self) -> str:
-        """Both in full, b first."""
-        a, b = self.of_a, self.of_b
-        return f"{b.label}: {b.full} against {a.label}: {a.full}"
-
-    @property
-    def brief(self) -> str:
-        """The same without the seeds."""
-        a, b = self.of_a, self.of_b
-        return f"{b.label}: {b.text} against {a.label}: {a.text}"
-
-    @property
-    def every_seed(self) -> bool:
-        """Whether all seeds of both got there, or there is nothing to get to."""
-        return all(told.seeds in ("", _all_of(self.n)) for told in (self.of_a, self.of_b))
-
-    @property
-    def few(self) -> bool:
-        """Whether there are too few pairs for an interval."""
-        return self.n < survival.MIN_PAIRS
-
-    @property
-    def neither(self) -> bool:
-        """Whether no trial of either got there."""
-        return not any(map(math.isfinite, (*self.a, *self.b)))
-
-    @property
-    def ratio(self) -> tuple[float, float, float]:
-        """a over b with its interval, 0 and infinite below five pairs."""
-        return survival.paired_ratio(self.a, self.b)
-
-    @property
-    def verdict(self) -> str:
-        """Whether b is better than a."""
-        if self.n >= survival.MIN_PAIRS:
-            _, low, high = self.ratio
-            return by_interval(low, high)
-        if self.n < FEWEST or self.neither:
-            return UNCLEAR
-        if min(self.a) > max(self.b):
-            return SUPPORTED
-        return REFUTED if max(self.a) < min(self.b) else UNCLEAR
-
-    @property
-    def effect(self) -> str:
-        """The ratio as text, with its interval or the reason why there is none."""
-        none = self.few and not self.neither
-        return f"{self.times} ({_no_interval(self.n)})" if none else self.times
-
-    @property
-    def times(self) -> str:
-        """The ratio as text, with its interval if there is one."""
-        value, low, high = self.ratio
-        if self.neither:
-            return "neither got there"
-        if self.few:
-            return _times(value)
-        if not math.isfinite(value):
-            return f"{_times(value)} [{_times(low)}, {_times(high)}]"
-        return f"{ratio(value, low, high) if math.isfinite(high) else _times(value)}×"
+_Values = Sequence[tuple[float, ...]]  # of a, and of b
+_Curves = Sequence[tuple[Curve, ...]]  # likewise
+_Setting = tuple[str, str, int, str]
 
 
 def duel(evidence: Evidence, a: Side, b: Side, currency: str = "steps") -> Duel | None:
@@ -147,43 +54,74 @@ def duel(evidence: Evidence, a: Side, b: Side, currency: str = "steps") -> Duel 
 def duel_on(device: str, evidence: Evidence, a: Side, b: Side, currency: str) -> Duel | None:
     """The same on one device; None also where the currency is not known of every trial."""
 
-    def value(curve: Curve) -> float | None:
-        return took(curve, currency)
+    def number(curve: Curve) -> _Number | None:
+        value = took(curve, currency)
+        if value is None or math.isfinite(value) or curve.status == DIVERGED:
+            return None if value is None else _Number(value, value)
+        spent = None if curve.status == FAILED else usable(curve.spent(currency))
+        return _Number(value, spent or _NOTHING)
 
-    def show(values: Sequence[float], curves: Sequence[Curve]) -> tuple[str, str]:
+    def show(values: Sequence[float], curves: Sequence[Curve]) -> str:
         middle = survival.median(values)
-        got = f"{sum(map(math.isfinite, values))} of {count(len(values), 'seed')}"
         if math.isinf(middle):
             spent = max((usable(c.spent("steps")) or 0.0) for c in curves)
-            return f"not reached in {amount(spent, 'steps')} steps", got
+            return f"not reached in {amount(spent, 'steps')} steps"
         told = amount(middle, currency)
         if currency in ("steps", "samples"):
             told += f" {currency.removesuffix('s') if told == '1' else currency}"
-        return told, got
+        return told
 
-    return _duel(device, evidence, a, b, value, show, timed=currency in OF_DEVICE)
+    return _duel(device, evidence, a, b, currency, number, show, _untrained)
 
 
-def shifted(evidence: Evidence, a: Side, b: Side) -> Duel | None:
-    """The metric on the moved data at the end of training: of a over that of b, less is better."""
+def shifted(evidence: Evidence, a: Side, b: Side, chance: float) -> Duel | None:
+    """The metric on the moved data at the end of training: of a over that of b, less is better.
 
-    def value(curve: Curve) -> float | None:
-        number = usable(curve.shifted)
-        return number if number is None or curve.lower_is_better else 1 / number
+    What moving costs is told only where both got to their target on data that are not moved, and
+    only where one of the two still knows more of the moved data than chance does.
 
-    def show(values: Sequence[float], curves: Sequence[Curve]) -> tuple[str, str]:
+    Args:
+        chance: the metric of one who knows nothing.
+    """
+
+    def number(curve: Curve) -> _Number | None:
+        if curve.status == FAILED:
+            return _Number(math.inf, _NOTHING)
+        value = usable(curve.shifted)
+        if value is None:
+            return None
+        value = value if curve.lower_is_better else 1 / value
+        return _Number(value, value)
+
+    def show(values: Sequence[float], curves: Sequence[Curve]) -> str:
         last = [c.points[-1].metric for c in curves if c.points]
         known = [v for v in map(usable, last) if v is not None]
         before = f" after {power(survival.median(known))} unmoved" if known else ""
         moved = survival.median(
             [v if c.lower_is_better else 1 / v for v, c in zip(values, curves, strict=True)]
         )
-        return f"{plain(curves[0].metric)} {power(moved)} on moved data{before}", ""
+        return f"{plain(curves[0].metric)} {power(moved)} on moved data{before}"
 
-    for device in DEVICES:
-        if found := _duel(device, evidence, a, b, value, show):
-            return found
-    return None
+    def doubt(sides: tuple[Side, Side], values: _Values, curves: _Curves) -> str:
+        there = [sum(c.status == REACHED for c in of) for of in curves]
+        for side, k, of in zip(sides, there, curves, strict=True):
+            if k < len(of):
+                return f"unmoved, {k} of {count(len(of), 'seed')} of {side.label} got to the target"
+        best = min(values, key=survival.median)
+        if max(best) < (chance if curves[0][0].lower_is_better else 1 / chance):
+            return ""
+        return f"on moved data neither is better than a guess, which has {power(chance)}"
+
+    found = (_duel(device, evidence, a, b, MOVED, number, show, doubt) for device in DEVICES)
+    return next((duel for duel in found if duel), None)
+
+
+def _untrained(sides: tuple[Side, Side], values: _Values, curves: _Curves) -> str:
+    """A target that is met before the first step says nothing of training."""
+    for side, of in zip(sides, values, strict=True):
+        if early := of.count(0.0):
+            return f"{early} of {count(len(of), 'seed')} of {side.label} met it before any step"
+    return ""
 
 
 def _duel(
@@ -191,10 +129,13 @@ def _duel(
     evidence: Evidence,
     a: Side,
     b: Side,
-    value: Callable[[Curve], float | None],
-    show: Callable[[Sequence[float], Sequence[Curve]], tuple[str, str]],
-    timed: bool = False,
+    currency: str,
+    number: Callable[[Curve], _Number | None],
+    show: Callable[[Sequence[float], Sequence[Curve]], str],
+    doubt: Callable[[tuple[Side, Side], _Values, _Curves], str],
 ) -> Duel | None:
+    timed = currency in OF_DEVICE
+
     def pair(curve: Curve) -> tuple[int, str, str]:
         # a seed on another machine is no pair: its seconds are that machine's
         return curve.trial.seed, curve.device_name, curve.host if timed else ""
@@ -205,69 +146,74 @@ def _duel(
         for first in a.trials(evidence, device)
         if pair(first) in others
     ]
-    numbers = [(value(first), value(second)) for first, second in pairs]
+    numbers = [(number(first), number(second)) for first, second in pairs]
     known = [(x, y) for x, y in numbers if x is not None and y is not None]
     if not pairs or len(known) != len(numbers):
         return None
-    values = tuple(zip(*known, strict=True))
-    curves = tuple(zip(*pairs, strict=True))
-    of_a, of_b = (
-        Told(side.label, *show(of, trials))
+    of_a, of_b = zip(*known, strict=True)
+    values = tuple(n.value for n in of_a), tuple(n.value for n in of_b)
+    curves: _Curves = tuple(zip(*pairs, strict=True))
+    tuning = [_tuning(evidence, of) for of in curves]
+    told = [
+        Told(side.label, show(of, trials), _seeds(of, trials) if currency in CURRENCIES else "")
         for side, of, trials in zip((a, b), values, curves, strict=True)
+    ]
+    on_edge = [
+        side.label for side, of in zip((a, b), tuning, strict=True) if any(map(edges, of.values()))
+    ]
+    return Duel(
+        a=values[0],
+        b=values[1],
+        a_least=tuple(n.least for n in of_a),
+        b_least=tuple(n.least for n in of_b),
+        of_a=told[0],
+        of_b=told[1],
+        device_name=plain(pairs[0][0].device_name),
+        tuned=all(all(of.values()) for of in tuning),
+        currency=currency,
+        floor=_floor(evidence, device) if timed else 0.0,
+        on_edge=tuple(on_edge),
+        doubt=doubt((a, b), values, curves),
     )
-    name = plain(pairs[0][0].device_name)
-    return Duel(values[0], values[1], of_a, of_b, name, _tuned(evidence, curves))
 
 
-def _tuned(evidence: Evidence, curves: Sequence[Sequence[Curve]]) -> bool:
-    def setting(curve: Curve) -> tuple[str, str, int]:
-        return curve.trial.workload, curve.trial.optimizer, curve.trial.batch
-
-    tuned = {setting(curve) for curve in evidence.curves if curve.role == TUNING}
-    return {setting(curve) for of in curves for curve in of} <= tuned
-
-
-class Summary(NamedTuple):
-    """Of several duels: in words with the device, the range of their effects, and pairs."""
-
-    words: str
-    effect: str
-    n: int
+def _seeds(values: Sequence[float], curves: Sequence[Curve]) -> str:
+    """e.g. "2 of 3 seeds", and how many of the others raised an error."""
+    got = f"{sum(map(math.isfinite, values))} of {count(len(values), 'seed')}"
+    failed = sum(curve.status == FAILED for curve in curves)
+    return f"{got}, {failed} raised an error" if failed else got
 
 
-def summary(duels: Sequence[Duel]) -> Summary:
-    """What a verdict says of the duels that it stands on, one at least."""
-    every = all(duel.every_seed for duel in duels)
-    words = "; ".join(f"{d.brief if every else d.words}: {d.times}" for d in duels)
-    return Summary(f"{words}{where(duels)}.", effects(duels), min(d.n for d in duels))
+def _floor(evidence: Evidence, device: str) -> float:
+    """How far apart the times of one thing appear there, as far as the run knows."""
+    rows = evidence.rows
+    found = rows.loc[(rows["device"] == device) & (rows["mode"] == "host"), "noise_floor"]
+    return float(found.max()) if found.notna().any() else noise.ASSUMED
 
 
-def where(duels: Sequence[Duel]) -> str:
-    """In brackets what holds for all of them: device, seeds, and what the judgement stands on."""
-    told = [f"on {', '.join(sorted({duel.device_name for duel in duels}))}"]
-    counts = sorted({duel.n for duel in duels})
-    seeds = {t.seeds for duel in duels for t in (duel.of_a, duel.of_b)} - {""}
-    if seeds and all(duel.every_seed for duel in duels):
-        told.append(f"{' or '.join(map(_all_of, counts))} of each got there")
-    if any(duel.few for duel in duels):
-        told.append("too few seeds for an interval, judged by the order of all seeds")
-    if not all(duel.tuned for duel in duels):
-        told.append("learning rates not tuned")
-    return f" ({', '.join(told)})"
+def _tuning(evidence: Evidence, curves: Sequence[Curve]) -> dict[_Setting, list[Curve]]:
+    """By each setting that these are of, its tuning trials, the last of each."""
+    found: dict[_Setting, dict[Trial, Curve]] = {setting(curve): {} for curve in curves}
+    for curve in evidence.curves:
+        if curve.role == TUNING and (key := setting(curve)) in found:
+            found[key][curve.trial] = curve
+    return {key: [*of.values()] for key, of in found.items()}
 
 
-def effects(duels: Sequence[Duel]) -> str:
-    """Their ratios: each of a few, of many the least and the most."""
-    told = [duel for duel in duels if not duel.neither]
-    if len(duels) <= _SHOWN or not told:
-        text = ", ".join(dict.fromkeys(duel.times for duel in duels))
-    else:
-        order = sorted(told, key=lambda duel: (math.isnan(duel.ratio[0]), duel.ratio[0]))
-        text = " to ".join(dict.fromkeys([order[0].times, order[-1].times]))
-        if len(told) < len(duels):
-            text += f", in {len(duels) - len(told)} of {len(duels)} neither got there"
-    few = [duel.n for duel in told if duel.few]
-    return f"{text} ({_no_interval(min(few))})" if few else text
+def setting(curve: Curve) -> _Setting:
+    """What its seeds share, and the trials that tuned its learning rate."""
+    trial = curve.trial
+    return trial.workload, trial.optimizer, trial.batch, trial.device
+
+
+def edges(tuning: Sequence[Curve]) -> tuple[str, ...]:
+    """The ends of the grid of learning rates that its best one is at; none of a grid of one."""
+    if len({curve.trial.learning_rate for curve in tuning}) < 2:
+        return ()
+    try:
+        return learning_rates.grid(tuning).edges
+    except (ValueError, OverflowError):  # files hold any numbers
+        return ()
 
 
 def eased(duels: Sequence[Duel]) -> str:
@@ -281,9 +227,12 @@ def eased(duels: Sequence[Duel]) -> str:
 
 
 def took(curve: Curve, currency: str) -> float | None:
-    """What the target took, infinite if it was not reached; None if that is no number above 0."""
+    """What the target took: infinite if it was not reached, 0 if it was met before any step.
+
+    None if that is not known, or no number above 0.
+    """
     try:
-        return usable(curve.to_target(currency))
+        return usable(curve.to_target(currency), zero=curve.to_target("steps") == 0)
     except OverflowError:
         return None
 
@@ -295,15 +244,3 @@ def usable(value: float | None, zero: bool = False) -> float | None:
     except OverflowError:
         return None
     return number if number > 0 or (zero and number == 0) else None
-
-
-def _all_of(n: int) -> str:
-    return f"{n} of {count(n, 'seed')}"
-
-
-def _no_interval(n: int) -> str:
-    return f"no interval from {count(n, 'seed')}"
-
-
-def _times(value: float) -> str:
-    return "∞" if math.isinf(value) else "not known" if math.isnan(value) else f"{digits(value)}×"

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from harness.report.words import digits, plain
-from harness.studies.compare import DEVICES, Side, duel, eased, summary
+from harness.studies.compare import DEVICES, Side, duel, eased
+from harness.studies.effects import summary
 from harness.studies.spec import Evidence, Verdict, not_measured
 
 CLAIM = "Inputs of zero mean and equal variance train faster."

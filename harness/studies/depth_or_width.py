@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from harness.studies.compare import DEVICES, Side, duel, duel_on, summary
+from harness.studies.compare import DEVICES, Side, duel, duel_on
+from harness.studies.effects import summary
 from harness.studies.spec import Evidence, Verdict, combined, not_measured
 
 CLAIM = "With equal parameters, a deeper network learns sooner than a wider one."

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 
-from harness.studies.compare import Duel, Side, duel, effects, where
+from harness.studies.compare import Side, duel
+from harness.studies.duel import Duel
+from harness.studies.effects import effects, where
 from harness.studies.second_order import settings
 from harness.studies.spec import Evidence, Verdict, combined, not_measured
 
@@ -13,6 +15,7 @@ NEEDS = "The optimizer study: each beside plain gradient descent, tuned, to the 
 FIGURE = "currencies"
 
 BETTER = ("momentum", "adagrad", "adam")
+# the first that was trained: on the whole set, at gradient_descent's batch, sgd is the same thing
 PLAIN = ("gradient_descent", "sgd")
 
 _OF_NEWTON = " of newton's gain in steps"
@@ -23,18 +26,10 @@ def judge(evidence: Evidence) -> Verdict:
     duels: list[Duel] = []
     words: list[str] = []
     for workload, batch in settings(evidence, PLAIN):
-        for first in PLAIN:
-            a = Side(first, workload, first, batch)
-            newton = duel(evidence, a, Side("newton", workload, "newton", batch))
-            told = []
-            for name in BETTER:
-                b = Side(name, workload, name, batch)
-                found, steps = duel(evidence, a, b, "flops"), duel(evidence, a, b)
-                if found:
-                    duels.append(found)
-                    told.append((found, _share(steps, newton)))
-            if told:
-                words.append(f"{workload} by {first}: {_words(told)}")
+        beside = (_beside(evidence, workload, first, batch) for first in PLAIN)
+        if told := next((told for told in beside if told), []):
+            duels += [found for found, _ in told]
+            words.append(f"{workload} by {told[0][0].of_a.label}: {_words(told)}")
     if not duels:
         why = evidence.why_not(kind="convergence", provider="gradient_descent")
         return not_measured(f"none was trained beside plain gradient descent{why}")
@@ -43,6 +38,17 @@ def judge(evidence: Evidence) -> Verdict:
         text += " The gain is counted in powers: 10 times fewer steps are half of 100 times."
     verdict = combined([d.verdict for d in duels])
     return Verdict(verdict, text, effects(duels), min(d.n for d in duels))
+
+
+def _beside(evidence: Evidence, workload: str, first: str, batch: int) -> list[tuple[Duel, str]]:
+    """What each did beside plain gradient descent, and how much of Newton's gain it had."""
+    a = Side(first, workload, first, batch)
+    newton = duel(evidence, a, Side("newton", workload, "newton", batch))
+    return [
+        (found, _share(duel(evidence, a, b), newton))
+        for b in (Side(name, workload, name, batch) for name in BETTER)
+        if (found := duel(evidence, a, b, "flops"))
+    ]
 
 
 def _words(told: list[tuple[Duel, str]]) -> str:

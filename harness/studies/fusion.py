@@ -30,19 +30,27 @@ def judge(evidence: Evidence) -> Verdict:
         if chosen.empty:
             continue
         found = chosen["verdict"].tolist()
-        best = chosen.iloc[int(chosen["speedup"].to_numpy().argmax())]
-        effect = f"{subject} {ratio(best['speedup'], best['speedup_low'], best['speedup_high'])}×"
+        order = chosen.sort_values("speedup", kind="stable")
+        # the least and the most: the best alone would be better than what it stands for
+        ends = [order.iloc[i] for i in dict.fromkeys((0, len(order) - 1))]
         verdicts += [OF_CLAIM[verdict] for verdict in found]
-        effects.append(effect)
+        effects.append(f"{subject} {' to '.join(map(_speedup, ends))}")
+        told = (
+            f"{_speedup(end)} ({end['case']}{_roof(evidence, end)}{_memory(evidence, end)})"
+            for end in ends
+        )
         words.append(
-            f"{subject} by {best['provider']} on {plain(name)} in mode {best['mode']} is "
-            f"{tally(found)}, at best {effect.partition(' ')[2]} ({best['case']})"
-            f"{_roof(evidence, best)}{_memory(evidence, best)}"
+            f"{subject} by {ends[0]['provider']} on {plain(name)} in mode {ends[0]['mode']} is "
+            f"{tally(found)}, {' to '.join(told)}"
         )
     if not verdicts:
         why = evidence.why_not(kind="kernel", provider="triton")
         return not_measured(f"no fused kernel was timed beside what it fuses{why}")
     return Verdict(combined(verdicts), f"{'; '.join(words)}.", ", ".join(effects), len(verdicts))
+
+
+def _speedup(row: pd.Series) -> str:
+    return f"{ratio(row['speedup'], row['speedup_low'], row['speedup_high'])}×"
 
 
 def _first(rows: pd.DataFrame, column: str, order: tuple[str, ...]) -> pd.DataFrame:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from harness.studies.compare import Side, duel, summary
+from harness.studies.compare import Side, duel
+from harness.studies.duel import no_interval
+from harness.studies.effects import summary
 from harness.studies.spec import Evidence, Verdict, not_measured
 
 CLAIM = "Huber's loss is more robust to outliers than the squared error."
@@ -25,5 +27,7 @@ def judge(evidence: Evidence) -> Verdict:
         Side("the squared error", "mlp_regression"),
         Side("Huber's loss", "mlp_regression/huber"),
     )
-    price = f" Without outliers: {clean.words}, {clean.effect}." if clean else ""
+    price = (
+        f" Without outliers: {clean.words}: {clean.times}{no_interval([clean])}." if clean else ""
+    )
     return Verdict(found.verdict, f"With outliers: {words}{price}", effect, n)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from harness.noise import Floor
 from harness.report.frame import judgeable, workloads
-from harness.report.words import count, plain, ratio, tally, whole
+from harness.report.words import count, plain, ratio, whole
 from harness.studies.spec import Evidence, Verdict, combined, not_measured
 from harness.studies.timed import OF_CLAIM, left_out
-from harness.verdict import Ratio, verdicts
+from harness.verdict import VERDICTS, Ratio, verdicts
 
 CLAIM = "A step on a mini-batch costs less than one on a large batch."
 NEEDS = "Training steps of workloads timed at two batch sizes or more."
@@ -49,8 +49,13 @@ def judge(evidence: Evidence) -> Verdict:
     ends = [told[i] for i in dict.fromkeys((order[0], order[-1]))]
     effect = " to ".join(f"{ratio(*ratios[i][:3])}×" for i in dict.fromkeys((order[0], order[-1])))
     words = (
-        f"The step on the small batch is {tally(judged)} in {count(len(ratios), 'case')}; the "
+        f"Of {count(len(ratios), 'case')} the step on the small batch is {_tally(judged)}; the "
         f"large one takes {', and '.join(ends)} (on {', '.join(sorted(set(names)))})."
     )
     words = f"{words} {without}." if without else words
     return Verdict(combined([OF_CLAIM[v] for v in judged]), words, effect, len(ratios))
+
+
+def _tally(judged: list[str]) -> str:
+    """e.g. "faster in 8, unclear in 1"."""
+    return ", ".join(f"{v} in {judged.count(v)}" for v in VERDICTS if v in judged)

@@ -6,7 +6,9 @@ import math
 
 from harness import batch_size
 from harness.report.words import plain, whole
-from harness.studies.compare import DEVICES, Duel, Side, duel_on, summary, took
+from harness.studies.compare import DEVICES, Side, duel_on, took
+from harness.studies.duel import Duel, no_interval
+from harness.studies.effects import summary
 from harness.studies.spec import Evidence, Verdict, combined, not_measured
 
 CLAIM = "Per compute, training on mini-batches progresses faster than on large batches."
@@ -33,7 +35,8 @@ def judge(evidence: Evidence) -> Verdict:
             if found := duel_on(device, evidence, large, mini, currency):
                 duels.append(found)
         if per_step := duel_on(device, evidence, mini, large, "steps"):
-            steps.append(f"in steps the large batch is ahead {per_step.effect}")
+            times = f"{per_step.times}{no_interval([per_step])}"
+            steps.append(f"in steps, {per_step.brief}: {times}")
     if not duels:
         why = evidence.why_not(kind="convergence", subject=WORKLOAD, provider=OPTIMIZER)
         return not_measured(f"{WORKLOAD} was not trained at two batch sizes{why}")

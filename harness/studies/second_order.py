@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from harness.studies.compare import Duel, Side, duel, effects, where
+from harness.studies.compare import Side, duel
+from harness.studies.duel import Duel
+from harness.studies.effects import effects, where
 from harness.studies.spec import (
     DEPENDS,
     REFUTED,
@@ -43,7 +45,7 @@ def judge(evidence: Evidence) -> Verdict:
         return not_measured(f"no second-order optimizer has steps and FLOPs beside another{why}")
     every = [d for pair in pairs for d in pair]
     by_steps, by_flops = (list(of) for of in zip(*pairs, strict=True))
-    effect = f"{effects(by_steps)} in steps, {effects(by_flops)} in FLOPs"
+    effect = f"{effects(by_steps)}, {effects(by_flops)}"
     found = [_of_both(steps.verdict, flops.verdict) for steps, flops in pairs]
     n = min(d.n for d in every)
     return Verdict(combined(found), f"{'; '.join(words)}{where(every)}.", effect, n)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from harness.studies.compare import Side, duel, eased, summary
+from harness.studies.compare import Side, duel, eased
+from harness.studies.effects import summary
 from harness.studies.spec import Evidence, Verdict, not_measured
 
 CLAIM = "Skip connections ease the optimisation of deep networks."

@@ -65,19 +65,24 @@ class Evidence:
         """The trials from fresh seeds of a setting, by seed; the last where one is there twice.
 
         Where the optimizer or the batch is not given, those of the first trial found, which is
-        the workload's own setting. A trial that raised an error says nothing of a claim.
+        the workload's own setting. Trials that raised an error are among them, as others that did
+        not get there are; but of a setting all of whose trials did, nothing is known.
         """
-        found: dict[int, Curve] = {}
-        for curve in self.curves:
-            trial = curve.trial
-            if (
-                (curve.role, trial.workload, trial.device) == (FINAL, workload, device)
-                and curve.status != FAILED
-                and optimizer in (None, trial.optimizer)
-                and batch in (None, trial.batch)
-            ):
-                optimizer, batch = trial.optimizer, trial.batch
-                found[trial.seed] = curve
+        mine = [
+            curve
+            for curve in self.curves
+            if (curve.role, curve.trial.workload, curve.trial.device) == (FINAL, workload, device)
+            and optimizer in (None, curve.trial.optimizer)
+            and batch in (None, curve.trial.batch)
+        ]
+        first = next((curve.trial for curve in mine if curve.status != FAILED), None)
+        if first is None:
+            return []
+        found = {
+            curve.trial.seed: curve
+            for curve in mine
+            if (curve.trial.optimizer, curve.trial.batch) == (first.optimizer, first.batch)
+        }
         return [found[seed] for seed in sorted(found)]
 
     def found(self, probe: str, subject: str | None = None, device: str = "cpu") -> list[Finding]:

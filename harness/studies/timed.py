@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
+from harness.record import CONVERGENCE
 from harness.report.frame import judgeable, measured
 from harness.report.words import count
 from harness.studies.spec import REFUTED, SUPPORTED, UNCLEAR
@@ -16,6 +17,7 @@ OF_CLAIM = {FASTER: SUPPORTED, SAME: REFUTED, SLOWER: REFUTED, UNTOLD: UNCLEAR}
 
 def left_out(rows: pd.DataFrame) -> str:
     """How many measured rows no verdict may stand on, e.g. "1 row left out: ..."; "" for none."""
+    rows = rows[rows["kind"] != CONVERGENCE]  # of trials, whose samples are seeds
     number = len(measured(rows)) - len(judgeable(rows))
     if not number:
         return ""

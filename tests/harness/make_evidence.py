@@ -63,19 +63,28 @@ def moved(workload, values):
     ]
 
 
-def noise(power):
-    """Findings whose variance goes as batch to a power, each known to a tenth."""
+def noise(power, subject="mlp_classification", within=1.1):
+    """Findings whose variance goes as batch to a power, each known to a tenth, or to a factor."""
+    return _variances(subject, {b: b**power for b in (1, 4, 16, 64, 256)}, within)
+
+
+def bent_noise():
+    """Flat first and steep then: the slope over all of it is that of 1 / B, and it is no line."""
+    return _variances("m", {1: 1.0, 8: 1.0, 64: 1 / 64}, 1.05)
+
+
+def _variances(subject, values, within):
     return [
         finding(
             "noise",
-            "mlp_classification",
+            subject,
             f"batch {batch}",
             batch=batch,
-            variance=batch**power,
-            variance_low=0.9 * batch**power,
-            variance_high=1.1 * batch**power,
+            variance=variance,
+            variance_low=variance / within,
+            variance_high=variance * within,
         )
-        for batch in (1, 4, 16, 64, 256)
+        for batch, variance in values.items()
     ]
 
 

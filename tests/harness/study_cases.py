@@ -8,6 +8,7 @@ from tests.harness.make_evidence import (
     E,
     about,
     backward,
+    bent_noise,
     flat_noise,
     from_trials,
     fused,
@@ -102,6 +103,10 @@ CASES = {
         (DEPENDS, E(findings=noise(-0.5))),
         (REFUTED, E(findings=noise(0.5))),
         (UNCLEAR, E(findings=flat_noise())),
+        (SUPPORTED, E(findings=noise(-0.97, within=1.05))),  # known well, and within 0.1 of -1
+        (UNCLEAR, E(findings=noise(-0.9))),
+        (DEPENDS, E(findings=noise(-1) + noise(0.0, "another"))),
+        (DEPENDS, E(findings=bent_noise())),
     ],
     "minibatch_progress": [
         (SUPPORTED, batches(100, 200, flops=(1, 16), seconds=(1, 16))),
@@ -204,9 +209,13 @@ CASES = {
     "agent": every("cartpole"),
     "backpropagation": [
         (SUPPORTED, E(findings=[backward(2.0, 1.9, 2.1, saved_bytes=1e6)])),
-        (REFUTED, E(findings=[backward(4.0, 3.9, 4.1)])),
-        (DEPENDS, E(findings=[backward(4.0, 3.9, 4.1, saved_bytes=1e6)])),
+        (REFUTED, E(findings=[backward(4.0, 3.9, 4.1, saved_bytes=1e6)])),
+        (DEPENDS, E(findings=[backward(4.0, 3.9, 4.1), backward(2.0, 1.9, 2.1)])),
         (UNCLEAR, E(findings=[backward(2.0, None, None, saved_bytes=1e6)])),
+        (
+            UNCLEAR,  # that all of them hold something is no vote
+            E(findings=[backward(2.0, *ends, saved_bytes=1e6) for ends in ((1, 4), (1.9, 2.1))]),
+        ),
     ],
     "fusion": [
         (SUPPORTED, E(fused([1.5, 2.0]))),

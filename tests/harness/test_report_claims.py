@@ -189,10 +189,16 @@ def test_hostile_verdicts_stay_text_and_the_same_give_the_same_bytes(tmp_path, p
     shown = page(tmp_path, [row()])
     assert shown.count("script") == 1  # ours
     assert shown.text.count(HOSTILE) >= 6
-    assert "\u202e" not in shown.html and "x" * 600 not in shown.html
+    assert "\u202e" not in shown.html and "x" * 4000 not in shown.html
     assert not any("onload" in attributes for _, attributes in shown.elements)
     again = report.write([row()], {}, tmp_path / "again.html")
     assert again.read_text("utf-8") == shown.html
+
+
+def test_no_words_are_cut_off_in_mid_sentence(plant):
+    words = "It did. " * 200 + "And so it ends."
+    plant(a=Verdict(SUPPORTED, words, "2×", 3))
+    assert judged()[0].words == words
 
 
 def test_every_study_of_the_project_gives_a_verdict_on_a_run_of_one_row():

@@ -131,14 +131,6 @@ def test_no_study_raises_whatever_the_evidence_holds():
             assert found.words and "\n" not in found.words, (name, found)
 
 
-def test_a_failed_trial_says_nothing_and_a_censored_one_counts():
-    worse, better = trials(MSE, about(100)), trials(HUBER, about(50))
-    failed = [dataclasses.replace(c, status=FAILED) for c in worse]
-    assert studies.load("huber").judge(E(curves=failed + better)).verdict == NOT_MEASURED
-    diverged = [dataclasses.replace(c, status=DIVERGED) for c in worse]
-    assert studies.load("huber").judge(E(curves=diverged + better)).verdict == SUPPORTED
-
-
 def test_three_seeds_have_no_interval_and_the_words_say_so():
     found = studies.load("huber").judge(from_trials(target(MSE, *THREE), target(HUBER, 4, 5, 6)))
     assert found.verdict == SUPPORTED and found.n == 3
@@ -154,9 +146,11 @@ def test_what_many_duels_share_is_told_once_and_no_number_is_lost():
     ]
     tried = from_trials(*plain, *(trials(LINEAR, [n] * 3, name) for name, n in others.items()))
     found = studies.load("first_order").judge(tried)
-    assert found.effect == "0.505× to 15.1× (no interval from 3 seeds)"
+    assert found.effect == (
+        "momentum: 10.1×, adagrad: 2.02×, adam: 0.505× in FLOPs (no interval from 3 seeds)"
+    )
     assert found.words.count("3 of 3 seeds") == found.words.count("order of all seeds") == 1
-    for told in ("101 FLOP", "151 FLOP", "10.0 FLOP (10.1×, 50% of", "adam 200 FLOP (0.755×"):
+    for told in ("101 FLOP", "10.0 FLOP (10.1×, 50% of", "adam 200 FLOP (0.505×"):
         assert told in found.words, told
     late = from_trials(trials(LINEAR, (100, NEVER, 102), **GD), trials(LINEAR, [1] * 3, **NEWTON))
     words = studies.load("second_order").judge(late).words
@@ -180,11 +174,6 @@ def test_rates_that_were_not_tuned_are_told():
     assert "learning rates not tuned" in studies.load("huber").judge(E(curves=curves)).words
     tuning = [c for w in (MSE, HUBER) for c in trials(w, [30], role=TUNING)]
     assert "not tuned" not in studies.load("huber").judge(E(curves=curves + tuning)).words
-
-
-def test_a_target_met_before_the_first_step_was_reached():
-    found = studies.load("agent").judge(from_trials(target("cartpole", 0, 0, 0)))
-    assert found.verdict == SUPPORTED and "3 of 3 seeds" in found.words
 
 
 def test_hostile_text_in_an_answer_is_made_printable():
