@@ -21,10 +21,6 @@ class Loss(NamedTuple):
     smoothing: float
     bias: Tensor | None = None  # [classes], contiguous, added to every row of logits
 
-    def chunk(self, start: int, stop: int) -> Loss:
-        """The same for some of the rows."""
-        return self._replace(target=self.target[start:stop])
-
     def arguments(self, classes: int) -> dict[str, Any]:
         """What both row kernels take; a pointer that is not read may be any."""
         return {

@@ -31,6 +31,7 @@ from torch import Tensor
 
 from kernels import _cross_entropy_ahead, _cross_entropy_builds, _launch
 from kernels import _cross_entropy_rows as by_row
+from kernels._cross_entropy_inputs import peaks
 from kernels._cross_entropy_loss import Loss, check_loss
 from kernels._cross_entropy_magnitude import sizes, weighed
 from kernels.spec import (
@@ -211,11 +212,13 @@ _launch.refuse_vmap("cross_entropy", _forward, _backward)
 
 
 def inputs(case: Case, device: str, seed: int) -> tuple[Tensor, Tensor]:
-    """Logits from the normal distribution, and evenly drawn targets; by seed and device."""
+    """Normally distributed logits, one a row raised, and evenly drawn targets; by seed, device."""
     generator = torch.Generator(device).manual_seed(seed)
     rows, classes = case.shape["R"], case.shape["C"]
     dtype = getattr(torch, case.dtype)
     input = torch.randn((rows, classes), generator=generator, device=device, dtype=dtype)
+    at, height = peaks(rows, classes, generator)
+    input[torch.arange(rows, device=device), at] += height.to(dtype)
     target = torch.randint(classes, (rows,), generator=generator, device=device)
     return input.requires_grad_(case.direction != FORWARD), target
 

@@ -58,6 +58,7 @@ from kernels import _cross_entropy_builds, _launch
 from kernels import _linear_cross_entropy_autograd as autograd
 from kernels import _linear_cross_entropy_chunks as chunks
 from kernels._added_product import choices as choices
+from kernels._cross_entropy_inputs import peaks
 from kernels._cross_entropy_loss import check_loss
 from kernels._cross_entropy_magnitude import sizes, weighed
 from kernels.cross_entropy import reference as of_logits
@@ -162,19 +163,20 @@ def linear_cross_entropy(
 
 def inputs(case: Case, device: str, seed: int) -> tuple[Tensor, Tensor, Tensor]:
     """Tokens and a linear weight from the normal distribution, so scaled that logits have a
-    variance of 1, and evenly drawn targets; the same for the same seed and device."""
+    variance of 1; to each token a multiple of one class's weight added, so that its logit stands
+    out; evenly drawn targets. The same for the same seed and device."""
     generator = torch.Generator(device).manual_seed(seed)
     rows, hidden, classes = (case.shape[letter] for letter in "RHC")
 
-    def normal(*shape: int, scale: float) -> Tensor:
+    def normal(*shape: int) -> Tensor:
         dtype = getattr(torch, case.dtype)
-        drawn = torch.randn(shape, generator=generator, device=device, dtype=dtype)
-        return drawn.mul_(scale).requires_grad_(case.direction != FORWARD)
+        return torch.randn(shape, generator=generator, device=device, dtype=dtype)
 
-    input, linear_weight = (
-        normal(rows, hidden, scale=1),
-        normal(classes, hidden, scale=hidden**-0.5),
-    )
+    input, linear_weight = normal(rows, hidden), normal(classes, hidden).mul_(hidden**-0.5)
+    at, height = peaks(rows, classes, generator)
+    input += height.to(input.dtype)[:, None] * linear_weight[at]
+    for operand in (input, linear_weight):
+        operand.requires_grad_(case.direction != FORWARD)
     return input, linear_weight, torch.randint(classes, (rows,), generator=generator, device=device)
 
 

@@ -1,6 +1,7 @@
 """What both cross-entropies declare for the harness: inputs, cost, providers, builds."""
 
 import importlib
+import math
 import sys
 
 import pytest
@@ -37,6 +38,43 @@ def test_inputs_are_seeded_and_require_grad_only_for_backward(device, module):
         assert torch.equal(target, same_target)
     others = module.inputs(Case(shape, "float16"), device, 8)
     assert not any(torch.equal(a, b) for a, b in zip(others, (*operands, target), strict=True))
+
+
+def constant(logits, target):
+    return torch.full((), math.log(logits.shape[1]) + 0.5, dtype=logits.dtype)
+
+
+def without(classes):
+    """The loss over some of the classes alone."""
+
+    def loss(logits, target):
+        logits = logits.float()
+        own = logits.gather(1, target[:, None])[:, 0]
+        return (logits[:, classes].logsumexp(1) - own).mean().to(torch.bfloat16)
+
+    return loss
+
+
+@BOTH
+@pytest.mark.parametrize(
+    "wrong",
+    [constant, without(slice(None, None, 2)), without(slice(-64))],
+    ids=["constant", "every second class", "not the last classes"],
+)
+def test_the_check_sees_a_mean_of_bfloat16_that_leaves_classes_out(wrong, module):
+    """Each is a loss of about the right size: without peaks in the logits it would be allowed."""
+    shape = {"R": 256, "H": 64, "C": 4096}
+    shape = {letter: shape[letter] for letter in SHAPES[module]}
+    case = Case(shape, "bfloat16")
+
+    def of(loss):
+        if module is not linear_module:
+            return loss
+        return lambda input, weight, target: loss(input @ weight.t(), target)
+
+    checker = Checker(of_operation(module.OPERATION, case, "cpu"))
+    assert not checker.check(of(torch.nn.functional.cross_entropy)).wrong
+    assert "wrong answer" in checker.check(of(wrong)).wrong
 
 
 def test_cost():
