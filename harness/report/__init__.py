@@ -109,7 +109,7 @@ def write_all(runs: Sequence[Run], path: Path) -> Path:
         runs=several.runs(merged),
         called=several.called(merged),
         machines=[where(view) for view in merged.machines],
-        command=reproduce.report([run.name for run in merged.runs]),
+        command=reproduce.report(merged.runs),
         devices=[*shown["device"].drop_duplicates()],
         opening=several.opening(merged),
         claims=[(place, claim, claim.section(there)) for place, claim in claimed],

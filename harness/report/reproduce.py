@@ -10,11 +10,14 @@ import re
 import shlex
 from collections.abc import Iterable, Sequence
 from itertools import takewhile
+from pathlib import Path
 
 import pandas as pd
 
 from harness import probes
+from harness.report.runs import Run
 from harness.report.trials import groups
+from harness.report.words import plain
 
 # what tells rows apart, in a figure as in the table of all rows
 _KEY = [
@@ -29,10 +32,27 @@ _DEVICES = ("cpu", "cuda")
 _PROBES = "tests/benchmarks/test_probes.py::test_probes"
 
 
-def report(runs: Sequence[str]) -> str:
-    """The command that writes the report of these runs; of one without a name, in general."""
-    names = [shlex.quote(run) for run in runs] if all(runs) else ["RUN"]
-    return " ".join(["python -m harness report", *names])
+def report(runs: Sequence[Run]) -> str:
+    """The command that writes the report of these runs; of one without a name, in general.
+
+    A run below the working folder is named by its path from there, which finds it in whatever
+    results folder it is. No other path is told: it would be one of this machine.
+    """
+    if not all(run.name for run in runs):
+        return "python -m harness report RUN"
+    paths = [_below(run.folder) for run in runs]
+    named = zip(runs, paths, strict=True)
+    words = [shlex.quote(plain(path or run.name)) for run, path in named]
+    elsewhere = any(run.folder and not path for run, path in zip(runs, paths, strict=True))
+    return " ".join(["python -m harness report", *words, *(["--results DIR"] if elsewhere else [])])
+
+
+def _below(folder: Path | None) -> str:
+    """Its path from the working folder; "" where it is not below that."""
+    here = Path.cwd()
+    if folder is None or not folder.resolve().is_relative_to(here):
+        return ""
+    return folder.resolve().relative_to(here).as_posix()
 
 
 def measure(part: pd.DataFrame, rows: pd.DataFrame) -> str:

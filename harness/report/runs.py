@@ -22,6 +22,7 @@ class Run:
         name: its id; "" where it has none.
         environment: what `harness.environment.describe` found.
         problems: one line for each line or file that was skipped.
+        folder: where it was read from; None for one that was handed over.
     """
 
     name: str
@@ -30,6 +31,7 @@ class Run:
     curves: Sequence[Curve] = ()
     findings: Sequence[Finding] = ()
     problems: Sequence[str] = ()
+    folder: Path | None = None
 
 
 def name(environment: Mapping[str, Any], otherwise: str = "") -> str:
@@ -84,4 +86,4 @@ def _read(folder: Path) -> Run:
     called = name(environment, folder.resolve().name)
     if not rows:
         problems.append(f"{called}: it has no rows, and is left out")
-    return Run(called, rows, environment, curves, findings, problems)
+    return Run(called, rows, environment, curves, findings, problems, folder)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import html
+import re
+import shlex
 from pathlib import Path
 
 import pytest
@@ -37,6 +40,29 @@ def test_several_runs_make_one_report_in_the_results_folder(results, capsys):
         command = ["report", "monday", "cloud", "--results", str(results), "--format", form]
         assert main(command) == 0
         assert said(capsys)[0] == str((results / store.REPORT).with_suffix(suffix))
+
+
+def test_the_report_says_how_it_is_made_again_from_where_it_was(results, capsys, monkeypatch):
+    def command():
+        shown = (results / store.REPORT).read_text("utf-8")
+        assert str(results.parent) not in shown
+        (found,) = set(re.findall(r"<code>python -m harness (report [^<]*)</code>", shown))
+        return html.unescape(found)
+
+    monkeypatch.chdir(results.parent)
+    (results / "one" / "monday").rename(results / "one" / "it is monday")
+    assert main(["report", "it is monday", "cloud"]) == 0
+    again = command()
+    assert again == "report 'results/one/it is monday' results/two/cloud"
+    before = (results / store.REPORT).read_bytes()
+    assert main(shlex.split(again)) == 0
+    assert (results / store.REPORT).read_bytes() == before
+    # from elsewhere no path of this machine is told, and not that the run is in ./results
+    away = results.parent / "away"
+    away.mkdir()
+    monkeypatch.chdir(away)
+    assert main(["report", "cloud", "tuesday", "--results", str(results)]) == 0
+    assert command() == "report cloud tuesday --results DIR"
 
 
 def test_the_same_run_twice_is_refused(results, capsys):
