@@ -14,6 +14,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
+from harness import contention
+
 SCHEMA = 1
 
 REACHED = "reached"
@@ -25,7 +27,7 @@ STATUSES = (REACHED, CENSORED, DIVERGED, FAILED)
 FINAL, TUNING = "final", "tuning"  # what a trial is for: the result, or choosing a learning rate
 
 CURRENCIES = ("steps", "samples", "flops", "seconds", "joules")
-OF_DEVICE = ("seconds", "joules")  # no measure of a trial that shared its device
+OF_DEVICE = ("seconds", "joules")  # no measure of a trial that had not its device to itself
 SHARED = "measured on a shared device, beside other trials"
 
 
@@ -59,7 +61,8 @@ class Point:
         flops: of the updates; None where they are not known.
         seconds: of drawing batches and of updates, evaluation left out.
         seconds_inclusive: evaluation included.
-        joules: gross, evaluation included; None where no counter can be read.
+        joules: gross, evaluation left out, as of seconds; in curves of before there was a
+            waited_share it is included. None where no counter can be read.
         loss: of the last batch before its update; None before the first.
         metric: the workload's validation metric; None where it is no number.
     """
@@ -97,6 +100,9 @@ class Curve:
             where it is not known.
         shared_device: whether other trials ran on its device at the same time, so that its
             seconds and joules are no timing.
+        waited_share: of the time of training, in which its threads waited for a core that others
+            had; stolen_share: in which the hypervisor gave the cores to others. Of ranks, what
+            rank 0's process and host tell; None where the system does not tell.
     """
 
     trial: Trial
@@ -119,6 +125,8 @@ class Curve:
     hosts: str = ""
     communication_share: float | None = None
     shared_device: bool = False
+    waited_share: float | None = None
+    stolen_share: float | None = None
 
     def met(self, value: float | None) -> bool:
         """Whether a value of the metric is as good as the target."""
@@ -155,28 +163,35 @@ class Curve:
         return getattr(self.points[-1], currency) if self.points else 0.0
 
     def measured(self) -> tuple[Point, ...]:
-        """The points, without seconds and joules (NaN, None) of a device that was shared.
+        """The points, without seconds and joules (NaN, None) of a device that others had too.
 
         Everything that compares times takes them from here, `to_target` or `spent`.
         """
-        if not self.shared_device:
+        if self.no_timing is None:
             return self.points
         no = math.nan
         return tuple(
             replace(point, seconds=no, seconds_inclusive=no, joules=None) for point in self.points
         )
 
+    @property
+    def no_timing(self) -> str | None:
+        """Why its seconds and joules are no timing, in words; None where they are one."""
+        if self.shared_device:
+            return SHARED
+        return "; ".join(contention.reasons(self.waited_share, self.stolen_share)) or None
+
     def why_unknown(self, currency: str) -> str | None:
         """Why a currency of this trial is not known; None where no reason was recorded."""
         if not self._measured(currency):
-            return SHARED
+            return self.no_timing
         why = self.why.get(currency)
         return None if why is None else str(why)
 
     def _measured(self, currency: str) -> bool:
         if currency not in CURRENCIES:
             raise ValueError(f"unknown currency {currency!r}: one of {', '.join(CURRENCIES)}")
-        return not (self.shared_device and currency in OF_DEVICE)
+        return currency not in OF_DEVICE or self.no_timing is None
 
 
 def encode(curve: Curve) -> str:
@@ -225,6 +240,7 @@ _CURVE = {
     **{"generated": (str, type(None)), "shifted": _MAYBE, "setting": str, "role": str},
     **{"world_size": int, "backend": (str, type(None)), "host": str, "hosts": str},
     **{"communication_share": _MAYBE, "shared_device": bool},
+    **{"waited_share": _MAYBE, "stolen_share": _MAYBE},
 }
 _POINT = {
     **{"steps": int, "samples": int, "flops": _MAYBE, "seconds": _NUMBER},

@@ -164,7 +164,7 @@ def _told(curve: Curve) -> str:
     for currency in CURRENCIES:
         value = curve.to_target(currency)
         parts.append(
-            f"{currency} not known ({curve.why.get(currency)})"
+            f"{currency} not known ({curve.why_unknown(currency)})"
             if value is None
             else _many(f"{value:.4g}", currency)
         )

@@ -7,7 +7,6 @@ step's one-time costs (libraries, caches) are spent on a copy beforehand.
 
 from __future__ import annotations
 
-import contextlib
 import math
 import time
 from collections.abc import Callable
@@ -16,9 +15,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from harness import energy
 from harness.curve import CENSORED, DIVERGED, FAILED, REACHED, Curve, Point, Trial
 from harness.environment import device_name
+from harness.meter import Meter, metering
 from harness.team import ALONE, Team
 from workloads import data, load, optimizers
 from workloads.flops import UnknownFlops
@@ -65,8 +64,8 @@ def run(
             on_point(points[-1])
 
     try:
-        with team, _joules(trial.device, why) as joules:
-            running = _Running(trial, workload, joules, why, team)
+        with team, metering(trial.device, why) as meter:
+            running = _Running(trial, workload, meter, why, team)
             limit = max_steps or workload.max_steps
             points += running.before
             if not points:
@@ -75,7 +74,7 @@ def run(
                 running.train(min(_next(points[-1].steps), limit), budget_s)
                 look()
                 running.save(points)
-        told = team.told(running.communication_s, points[-1].seconds)
+        told = team.told(running.communication_s, points[-1].seconds) | meter.told()
         status, reason = found
         if team.rank == 0 and workload.shifted and status != DIVERGED:
             shifted = running.metric(workload.shifted().to(trial.device))
@@ -128,11 +127,11 @@ class _Running:
         self,
         trial: Trial,
         workload: Workload,
-        joules: Callable[[], float | None],
+        meter: Meter,
         why: dict[str, str],
         team: Team,
     ):
-        self._workload, self._trial, self._joules, self._why = workload, trial, joules, why
+        self._workload, self._trial, self._meter, self._why = workload, trial, meter, why
         self._team = team
         device = trial.device
         split = workload.data()
@@ -144,7 +143,7 @@ class _Running:
             self.model.load_state_dict(saved["model"])
         self._step = _make(trial, workload, self.model, team)
         self._batches = data.stream(workload, self.model, train, trial.batch, trial.seed)
-        self._steps, self._flops, self._seconds = 0, 0.0, 0.0
+        self._steps, self._flops = 0, 0.0
         self.communication_s = 0.0
         self._loss: torch.Tensor | None = None
         self.before: list[Point] = []  # the evaluations up to a checkpoint
@@ -168,7 +167,8 @@ class _Running:
         seconds are counted twice."""
         self.before = [Point(*values) for values in saved["points"]]
         last = self.before[-1]
-        self._steps, self._flops, self._seconds = last.steps, last.flops or 0.0, last.seconds
+        self._steps, self._flops = last.steps, last.flops or 0.0
+        self._meter.go_on(last.seconds, last.joules, saved["meter"])
         self.communication_s = saved["communication_s"]
         if isinstance(self._step, optimizers.Gradient):
             self._step.load_state_dicts(saved["optimizers"])
@@ -191,6 +191,7 @@ class _Running:
                     "batches": batches.state_dict() if isinstance(batches, Resumable) else None,
                     "points": [list(vars(point).values()) for point in points],
                     "communication_s": self.communication_s,
+                    "meter": self._meter.state,
                 }
             )
 
@@ -201,18 +202,15 @@ class _Running:
     def _point(self, loss: float | None) -> Point:
         metric = self.metric(self._validation)
         last = self.before[-1] if self.before else None
-        joules = self._joules()
-        if last and joules is not None:
-            joules += last.joules or 0.0
         return Point(
             steps=self._steps,
             samples=self._steps * self._trial.batch,
             flops=None if "flops" in self._why else self._flops,
-            seconds=self._seconds,
+            seconds=self._meter.seconds,
             seconds_inclusive=time.perf_counter()
             - self._start
             + (last.seconds_inclusive if last else 0.0),
-            joules=joules,
+            joules=self._meter.joules,
             loss=loss if loss is not None and math.isfinite(loss) else None,
             metric=metric if math.isfinite(metric) else None,
         )
@@ -221,16 +219,16 @@ class _Running:
         """Go on to step `until`, or to the end of the budget."""
         _synchronize(self._trial.device)
         self._team.communicated_s()
-        start = time.perf_counter()
-        while self._steps < until:
-            batch = next(self._batches)
-            self._loss = self._step(self._team.part(batch))
-            self._steps += 1
-            self._count(len(batch))
-            if self._seconds + time.perf_counter() - start > budget_s:
-                break
-        _synchronize(self._trial.device)
-        self._seconds += time.perf_counter() - start
+        end = time.perf_counter() + budget_s - self._meter.seconds
+        with self._meter:
+            while self._steps < until:
+                batch = next(self._batches)
+                self._loss = self._step(self._team.part(batch))
+                self._steps += 1
+                self._count(len(batch))
+                if time.perf_counter() > end:
+                    break
+            _synchronize(self._trial.device)
         self.communication_s += self._team.communicated_s()
 
     def _count(self, size: int) -> None:
@@ -256,20 +254,3 @@ def _make(trial: Trial, workload: Workload, model: nn.Module, team: Team) -> opt
 def _synchronize(device: str) -> None:
     if device != "cpu":
         torch.cuda.synchronize(device)
-
-
-@contextlib.contextmanager
-def _joules(device: str, why: dict[str, str]):
-    """A function that tells the joules since now, or None, and then `why` says the reason."""
-    with contextlib.ExitStack() as stack:
-        if "joules" in why:
-            yield lambda: None
-            return
-        try:
-            counter = stack.enter_context(energy.counter(device))
-            begin = counter.read_j()
-        except energy.Unavailable as error:
-            why["joules"] = str(error)
-            yield lambda: None
-            return
-        yield lambda: counter.read_j() - begin

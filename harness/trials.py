@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from harness import convergence, learning_rates, record, survival, training
+from harness import convergence, fields, learning_rates, record, survival, training
 from harness.convergence import Setting
 from harness.curve import CURRENCIES, FINAL, OF_DEVICE, REACHED, TUNING, Curve, Trial
 from harness.words import count
@@ -272,20 +272,33 @@ def _where(finals: Sequence[Curve]) -> dict[str, Any]:
         found |= {"device_name": " and ".join(names), "threads": max(c.threads for c in finals)}
     hosts = {host for curve in finals for host in curve.hosts.split(",") if host}
     shares = [c.communication_share for c in finals if c.communication_share is not None]
-    return found | {
-        "hosts": ",".join(sorted(hosts)) or None,
-        "hosts_reason": alone,
-        "communication_share": statistics.median(shares) if len(shares) == len(finals) else None,
-        "communication_share_reason": "not known of every seed" if found["backend"] else alone,
-        "shared_device": any(curve.shared_device for curve in finals),
-    }
+    return (
+        found
+        | _cores(finals)
+        | {
+            "hosts": ",".join(sorted(hosts)) or None,
+            "hosts_reason": alone,
+            "communication_share": statistics.median(shares)
+            if len(shares) == len(finals)
+            else None,
+            "communication_share_reason": "not known of every seed" if found["backend"] else alone,
+            "shared_device": any(curve.shared_device for curve in finals),
+        }
+    )
+
+
+def _cores(finals: Sequence[Curve]) -> dict[str, Any]:
+    """Whether others had the cores: of the seeds that had the least of them."""
+    waited = [curve.waited_share for curve in finals if curve.waited_share is not None]
+    stolen = [curve.stolen_share for curve in finals if curve.stolen_share is not None]
+    return fields.cores(max(waited, default=None), max(stolen, default=None))
 
 
 def samples(outcome: Outcome | None) -> tuple[float, ...]:
     """Seconds to the target, seed by seed, where every seed got there: else their mean would be
-    that of the successes alone. None of a device that was shared, or of several hosts."""
+    that of the successes alone. None of a device that others had too, or of several hosts."""
     finals = outcome.finals if outcome else []
-    if any(curve.status != REACHED or curve.shared_device for curve in finals):
+    if any(curve.status != REACHED or curve.no_timing for curve in finals):
         return ()
     if len({curve.host for curve in finals}) > 1:
         return ()

@@ -21,6 +21,12 @@ if os.environ.pop("PYTEST_XDIST_WORKER", None):
 BENCHMARKS = Path(__file__).parent / "benchmarks"
 
 
+@pytest.fixture
+def quiet(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody has the cores besides the test, whoever has: what trials take is a time."""
+    monkeypatch.setattr("harness.contention.reasons", lambda waited, stolen: [])
+
+
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     """`pytest --benchmark-only` collects the benchmarks, plain `pytest` the tests."""
     named = [Path(argument.partition("::")[0]).resolve() for argument in config.args]

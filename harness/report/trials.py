@@ -207,7 +207,7 @@ def _line(curve: Curve) -> dict[str, Any]:
         "backend": plain(curve.backend or ""),
         "hosts": plain(curve.hosts),
         "communication": _finite(curve.communication_share),
-        "shared": float(curve.shared_device),
+        "shared": float(curve.no_timing is not None),
     }
     for currency in CURRENCIES:
         line[f"{currency}_to_target"] = _to_target(curve, currency)

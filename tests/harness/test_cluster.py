@@ -143,7 +143,7 @@ def test_the_table_is_that_of_one_process_even_where_workers_die(tmp_path, head,
 
 
 @pytest.mark.slow
-def test_a_trial_that_has_all_cores_of_its_host_has_a_time(tmp_path, ray):
+def test_a_trial_that_has_all_cores_of_its_host_has_a_time(tmp_path, ray, quiet):
     found = run(tmp_path, cluster.Cluster(ray, "cpu", 2), ("linear_regression-newton",))
     curves, _ = store.read_curves(found)
     assert {(c.shared_device, c.threads) for c in curves} == {(False, 2)}

@@ -163,7 +163,10 @@ def test_a_row_says_on_how_many_ranks_and_where(spread):
         assert info["shared_device"] is False
         assert info["joules_to_target"] is None and "2 ranks" in info["joules_to_target_reason"]
     benchmarks = json.loads((spread / store.BENCHMARK).read_text())["benchmarks"]
-    assert len(benchmarks) == 2
+    timed = [row for row in rows.values() if row.samples]  # the others' cores were taken
+    assert len(benchmarks) == len(timed)
+    untimed = [row.extra_info for row in rows.values() if row not in timed]
+    assert all(info["throttled"] and info["throttle_reasons"] for info in untimed)
 
 
 def child(process, rank):

@@ -44,7 +44,7 @@ def test_a_device_that_is_not_there_is_one_line(tmp_path, capsys, monkeypatch):
     assert "no CUDA device: none is installed" in capsys.readouterr().err
 
 
-def test_a_sweep_is_a_run_and_one_that_is_resumed_does_nothing_twice(tmp_path, capsys):
+def test_a_sweep_is_a_run_and_one_that_is_resumed_does_nothing_twice(tmp_path, capsys, quiet):
     command = ["sweep", NEURON, f"--results={tmp_path}"]
     assert main(command) == 0
     said = capsys.readouterr().out
