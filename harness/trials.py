@@ -240,7 +240,7 @@ def _found(outcome: Outcome) -> dict[str, Any]:
         "rate_on_edge": outcome.edge,
         "tuning_trials": len(outcome.tuning),
     }
-    found |= _where(finals)
+    found |= _where(finals) | _cores(finals)
     few = f"{seeds}: too few for an interval"
     found |= dict.fromkeys(("median_low_s_reason", "median_high_s_reason"), few)
     for currency in CURRENCIES:
@@ -272,19 +272,13 @@ def _where(finals: Sequence[Curve]) -> dict[str, Any]:
         found |= {"device_name": " and ".join(names), "threads": max(c.threads for c in finals)}
     hosts = {host for curve in finals for host in curve.hosts.split(",") if host}
     shares = [c.communication_share for c in finals if c.communication_share is not None]
-    return (
-        found
-        | _cores(finals)
-        | {
-            "hosts": ",".join(sorted(hosts)) or None,
-            "hosts_reason": alone,
-            "communication_share": statistics.median(shares)
-            if len(shares) == len(finals)
-            else None,
-            "communication_share_reason": "not known of every seed" if found["backend"] else alone,
-            "shared_device": any(curve.shared_device for curve in finals),
-        }
-    )
+    return found | {
+        "hosts": ",".join(sorted(hosts)) or None,
+        "hosts_reason": alone,
+        "communication_share": statistics.median(shares) if len(shares) == len(finals) else None,
+        "communication_share_reason": "not known of every seed" if found["backend"] else alone,
+        "shared_device": any(curve.shared_device for curve in finals),
+    }
 
 
 def _cores(finals: Sequence[Curve]) -> dict[str, Any]:
