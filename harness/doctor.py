@@ -226,16 +226,15 @@ def _sensors(what: str, device: str) -> Finding:
 
 def _results_folder() -> Finding:
     what = "results folder"
-    folder = environment.REPOSITORY / "results"
-    if not folder.exists():
-        folder = folder.parent  # where it will be made
+    results = Path.cwd() / "results"  # where runs go unless --results says otherwise
+    folder = results if results.exists() else results.parent  # where it will be made
     try:
         tempfile.TemporaryFile(dir=folder).close()
         free = shutil.disk_usage(folder).free
     except OSError as error:
-        why = f"results/ cannot be written: {error.strerror}"
-        return Finding(what, NO, why, "give this user the right to write there")
-    why = f"results/ can be written, {free / 1e9:.1f} GB free"
+        why = f"{results} cannot be written: {error.strerror}"
+        return Finding(what, NO, why, "get the right to write there, or measure with --results=DIR")
+    why = f"{results} can be written, {free / 1e9:.1f} GB free"
     if free < _ENOUGH_DISK_BYTES:
         return Finding(what, PARTLY, why, "free some disk space: 1 GB is a safe amount")
     return Finding(what, YES, why)

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from harness import environment
 from harness.case import PRESETS
 from harness.timing import DEVICES
 
@@ -64,6 +65,14 @@ def devices(config: pytest.Config) -> tuple[str, ...]:
     import torch
 
     return DEVICES if torch.cuda.is_available() else ("cpu",)
+
+
+def nowhere(config: pytest.Config) -> str:
+    """Why nothing could be measured on the devices that were asked for; "" where something can."""
+    if devices(config) != ("cuda",):
+        return ""
+    usable, why = environment.probe_gpu()
+    return "" if usable else f"no CUDA device: {why}; measure with --devices=cpu"
 
 
 def _devices(text: str) -> str:

@@ -58,6 +58,8 @@ def pytest_configure(config: pytest.Config) -> None:
         given = config.stash[_OWN] = own.load_all(config.getoption("own"))
     except own.BadFile as error:
         raise pytest.UsageError(str(error)) from None
+    if measuring and not config.option.collectonly and (why := options.nowhere(config)):
+        raise pytest.UsageError(why)
     config.stash[_DIGESTS] = {subjects[0].name: own.digest(p) for p, subjects in given.items()}
     if given:
         config.args = [*map(str, given)]

@@ -53,13 +53,15 @@ class Store:
 
     def __init__(self, run: Path, environment: Mapping[str, Any]):
         self.run = run
+        begun = (run / ROWS).exists()
         try:
             run.mkdir(parents=True, exist_ok=True)
             if not (run / ENVIRONMENT).exists():
                 write_atomically(run / ENVIRONMENT, json.dumps(environment, indent=1))
             self._seal()
         except OSError as error:
-            raise StoreError(_cannot_write(run, error)) from None
+            why = _cannot_write(run, error) if begun else _cannot_begin(run, error)
+            raise StoreError(why) from None
 
     def _seal(self) -> None:
         """End lines that a crash cut short, so that the next row does not continue them."""
@@ -275,9 +277,17 @@ def write_atomically(path: Path, content: str | bytes) -> None:
 
 
 def _cannot_write(run: Path, error: OSError) -> str:
+    """Of a run that has begun: what it has measured stays there, and so does the rest."""
     return (
-        f"cannot write results to {run}: {error.strerror or error}; free space or choose another "
-        f"folder with --results, then go on with --resume {run.name}"
+        f"cannot write results to {run}: {error.strerror or error}; see that it can be written and "
+        f"has space, then go on with --resume {run}"
+    )
+
+
+def _cannot_begin(run: Path, error: OSError) -> str:
+    return (
+        f"cannot write results to {run}: {error.strerror or error}; free space there or choose "
+        "another folder with --results"
     )
 
 

@@ -69,6 +69,7 @@ def test_this_machine_is_told_whole_and_soon(monkeypatch: pytest.MonkeyPatch) ->
 def test_it_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shutil.copy(environment.REPOSITORY / "pyproject.toml", tmp_path)
     monkeypatch.setattr(environment, "REPOSITORY", tmp_path)
+    monkeypatch.chdir(tmp_path)
     assert finding("results folder").status == YES
     assert [path.name for path in tmp_path.iterdir()] == ["pyproject.toml"]
 
@@ -207,13 +208,28 @@ def test_results_that_cannot_be_written(monkeypatch: pytest.MonkeyPatch) -> None
 
     monkeypatch.setattr(doctor.tempfile, "TemporaryFile", refuse)
     found = finding("results folder")
-    assert (found.status, found.why) == (NO, "results/ cannot be written: Permission denied")
+    where = Path.cwd() / "results"
+    assert (found.status, found.why) == (NO, f"{where} cannot be written: Permission denied")
+
+
+def test_the_results_folder_is_the_one_that_runs_go_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert finding("results folder").why.startswith(f"{tmp_path / 'results'} can be written")
+    (tmp_path / "results").write_text("a file")
+    assert finding("results folder").why == f"{tmp_path / 'results'} cannot be written: " + (
+        "Not a directory"
+    )
 
 
 def test_a_full_disk(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=9e8))
     found = finding("results folder")
-    assert (found.status, found.why) == (PARTLY, "results/ can be written, 0.9 GB free")
+    assert (found.status, found.why) == (
+        PARTLY,
+        f"{Path.cwd() / 'results'} can be written, 0.9 GB free",
+    )
 
 
 @pytest.mark.parametrize(("dirty", "status"), [(False, YES), (True, PARTLY)])

@@ -324,6 +324,17 @@ def test_bad_options_are_one_clear_line(project, arguments, words):
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
+def test_a_gpu_alone_asked_for_where_there_is_none_is_one_line_at_the_start(project):
+    arguments = ["-p", "harness.plugin", "--benchmark-only", "--devices=cuda"]
+    result = project.runpytest_inprocess(*arguments)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["*no CUDA device: *; measure with --devices=cpu"])
+    assert not (project.path / "results").exists() and not result.stdout.lines
+    listed = project.runpytest_inprocess(*arguments, "--collect-only", "-q")
+    listed.stdout.fnmatch_lines(["*cuda-*"])
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
 def test_a_gpu_asked_for_where_there_is_none_is_a_row_with_its_reason(project):
     result = measure(project, "--devices=cpu,cuda")
     result.assert_outcomes(passed=2, skipped=2)

@@ -109,7 +109,9 @@ def test_a_full_disk_leaves_the_file_as_it_was(tmp_path, monkeypatch):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(StoreError, match=r"No space left on device; free space .* --resume"):
+    with pytest.raises(
+        StoreError, match=f"No space left on device; see that .* go on with --resume {tmp_path}$"
+    ):
         target.append([row("b")])
     assert [r.id for r in store.read(tmp_path)[0]] == ["a"]
     assert store.read(tmp_path)[1] == []
@@ -117,8 +119,23 @@ def test_a_full_disk_leaves_the_file_as_it_was(tmp_path, monkeypatch):
 
 def test_a_folder_that_cannot_be_made_is_one_clear_line(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(StoreError, match=r"cannot write results to .*: Not a directory"):
+    with pytest.raises(StoreError, match=r"cannot write .*: Not a directory; .*--results$"):
         Store(tmp_path / "file" / "run", {})
+
+
+def test_a_run_that_was_never_begun_is_not_to_be_gone_on_with(tmp_path, monkeypatch):
+    Store(tmp_path / "begun", {})
+
+    def full(_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(StoreError, match=r"choose another folder with --results$") as caught:
+        Store(tmp_path / "new", {})
+    assert "--resume" not in str(caught.value)
+    (tmp_path / "begun" / store.ENVIRONMENT).unlink()
+    with pytest.raises(StoreError, match=f"go on with --resume {tmp_path / 'begun'}$"):
+        Store(tmp_path / "begun", {})
 
 
 def test_runs_are_found_by_folder_by_name_and_as_the_last(tmp_path):
