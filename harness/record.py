@@ -71,6 +71,7 @@ FIELDS: dict[str, tuple[str, bool]] = {
     "speedup": (NUMBER, False),
     "speedup_low": (NUMBER, False),
     "speedup_high": (NUMBER, False),
+    "speedup_freedom": (NUMBER, False),  # degrees of freedom of its interval
     # the work, and the share of what the machine could do
     "flops": (COUNT, False),
     "bytes": (COUNT, False),
@@ -79,6 +80,8 @@ FIELDS: dict[str, tuple[str, bool]] = {
     "roof_share": (NUMBER, False),
     "roof_bound": (TEXT, False),  # "compute", "memory" or "cache"
     "above_roof": (FLAG, False),
+    "launches": (TEXT, False),  # the Triton kernels of an iteration, on a GPU
+    "predicted_s": (NUMBER, False),  # from these and the roof (harness/prediction.py): no result
     # correctness, checked before the timing
     "correctness_error": (NUMBER, False),
     "correctness_bound": (NUMBER, False),
