@@ -1,5 +1,5 @@
-"""A run small enough to be committed: without the rows that its preset leaves out, with fewer
-samples of each row and fewer digits of each number.
+"""A run small enough to be committed: without the rows that its preset or its budget leaves out,
+with fewer samples of each row and fewer digits of each number.
 
 python -m harness.thin RUN FOLDER
 
@@ -48,7 +48,7 @@ def thin(run: Path, folder: Path) -> Path:
         raise store.StoreError(f"{new} is there already: remove it first")
     there = [row for row in rows if not _left_out(row)]
     thinned = {
-        "rows_of_another_preset_left_out": len(rows) - len(there),
+        "rows_of_another_preset_or_past_the_budget_left_out": len(rows) - len(there),
         "samples_of_a_row_at_most": SAMPLES,
         "digits_of_a_sample": DIGITS,
     }
@@ -62,7 +62,8 @@ def thin(run: Path, folder: Path) -> Path:
 
 
 def _left_out(row: Row) -> bool:
-    return row.status == NOT_MEASURED and row.extra_info["reason"].startswith("preset:")
+    left_out = row.extra_info["reason"] or ""
+    return row.status == NOT_MEASURED and left_out.startswith(("preset:", "budget:"))
 
 
 def _row(row: Row) -> Row:

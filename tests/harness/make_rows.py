@@ -222,6 +222,8 @@ def _kernels() -> Iterator[Row]:
                             roof_share=0.62,
                             roof_bound="memory",
                             flop_per_s=3.1e14,
+                            launches="k: 132 programs" if provider == "triton" else None,
+                            predicted_s=size**1.5 * 1e-10 if provider == "triton" else None,
                             byte_per_s=2.7e12,
                             flops=50 * size * size,
                             bytes=6 * size * size,

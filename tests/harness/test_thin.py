@@ -15,7 +15,8 @@ def run(tmp_path):
     kept = store.Store(folder, {"run_id": "a-run"})
     long = dataclasses.replace(row(1e-3), samples=tuple((1000 + i / 7) * 1e-6 for i in range(1000)))
     left_out = row(None, name="left out", why="preset: quick leaves it out, --preset full has it")
-    kept.append([long, row(None, name="absent"), row(2e-3, name="short"), left_out])
+    late = row(None, name="late", why="budget: its share, 60 of 100 s, was spent before its turn")
+    kept.append([long, row(None, name="absent"), row(2e-3, name="short"), left_out, late])
     kept.append_curve(curve())
     return folder
 
@@ -32,7 +33,7 @@ def test_its_figures_are_those_of_all_samples(run, tmp_path):
     assert (long[0], long[-1]) == (0.001, 0.0011427)
     assert sorted(long) == list(long)
     assert store.read_environment(new)[0]["thinned"] == {
-        "rows_of_another_preset_left_out": 1,
+        "rows_of_another_preset_or_past_the_budget_left_out": 2,
         "samples_of_a_row_at_most": thin.SAMPLES,
         "digits_of_a_sample": thin.DIGITS,
     }
@@ -51,7 +52,7 @@ def test_a_run_that_is_not_whole_or_is_there_already_is_refused(run, tmp_path):
         thin.thin(run, tmp_path / "reference")
     with (run / store.ROWS).open("a") as file:
         file.write('{"schema": 1')
-    with pytest.raises(store.StoreError, match=r"not thinned, for it would be lost: .*line 5"):
+    with pytest.raises(store.StoreError, match=r"not thinned, for it would be lost: .*line 6"):
         thin.thin(run, tmp_path / "other")
     assert not (tmp_path / "other").exists()
     with pytest.raises(store.StoreError, match="no run in"):

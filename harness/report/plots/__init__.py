@@ -28,7 +28,7 @@ from matplotlib.figure import Figure
 from harness.report.plots.style import Part
 
 NAMES = (
-    *("speedup", "latency", "kernels", "roofline", "distributions"),
+    *("speedup", "latency", "kernels", "roofline", "prediction", "distributions"),
     *("currencies", "time_to_target", "batch_size", "learning_rates", "profile", "survival"),
     "scaling",
     *("products", "backpropagation", "gradient_noise"),
