@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,11 +20,17 @@ BUSY = 0.02  # share from which a measurement is flagged
 
 @dataclass(frozen=True)
 class Reading:
-    """Seconds so far, and the moment; None where the system does not tell."""
+    """The moment, and seconds so far; None where the system does not tell.
+
+    Attributes:
+        at: time.perf_counter().
+        waited_s: by thread of this process, how long it waited for a core.
+        stolen_s: by core that this process may use, how long the hypervisor gave it to others.
+    """
 
     at: float
-    waited_s: float | None
-    stolen_s: float | None
+    waited_s: Mapping[str, float] | None
+    stolen_s: Mapping[str, float] | None
 
 
 def read() -> Reading:
@@ -31,16 +38,21 @@ def read() -> Reading:
     return Reading(time.perf_counter(), _waited_s(), _stolen_s())
 
 
-def shares(before: Reading, after: Reading, threads: int) -> tuple[float | None, float | None]:
-    """(waited, stolen) between two readings, each as a share of the time of so many cores."""
+def shares(before: Reading, after: Reading, threads: int = 1) -> tuple[float | None, float | None]:
+    """(waited, stolen) between two readings, each as a share of the time.
+
+    Of the thread that waited longest, and of the core that was taken for longest: threads that
+    share out their work wait for the last of them, however many there are.
+    """
     passed = after.at - before.at
 
-    def share(first: float | None, second: float | None) -> float | None:
+    def share(
+        first: Mapping[str, float] | None, second: Mapping[str, float] | None
+    ) -> float | None:
         if first is None or second is None or passed <= 0:
             return None
-        return (
-            max(second - first, 0.0) / passed / threads
-        )  # a thread that ended takes its count along
+        # what began in between began at 0, and what ended took its count along
+        return max(0.0, *(s - first.get(key, 0.0) for key, s in second.items())) / passed
 
     return share(before.waited_s, after.waited_s), share(before.stolen_s, after.stolen_s)
 
@@ -55,20 +67,21 @@ def reasons(waited: float | None, stolen: float | None) -> list[str]:
     return found
 
 
-def _waited_s() -> float | None:
-    total, told = 0, False
+def _waited_s() -> dict[str, float] | None:
+    found = {}
     for path in PROC.glob("self/task/*/schedstat"):
         try:
-            total += int(path.read_text().split()[1])
-            told = True
+            found[path.parent.name] = int(path.read_text().split()[1]) * 1e-9
         except (OSError, ValueError, IndexError):
             continue  # the thread has ended, or the kernel keeps no such count
-    return total * 1e-9 if told else None
+    return found or None
 
 
-def _stolen_s() -> float | None:
+def _stolen_s() -> dict[str, float] | None:
+    ours = {f"cpu{core}" for core in os.sched_getaffinity(0)}
     try:
-        fields = (PROC / "stat").read_text().splitlines()[0].split()
-        return int(fields[8]) / os.sysconf("SC_CLK_TCK")
+        cores = (line.split() for line in (PROC / "stat").read_text().splitlines())
+        tick = os.sysconf("SC_CLK_TCK")
+        return {c[0]: int(c[8]) / tick for c in cores if c and c[0] in ours} or None
     except (OSError, ValueError, IndexError):
         return None

@@ -16,7 +16,7 @@ from harness.energy import measure_energy
 from harness.environment import DeviceState
 from harness.record import ABOUT_MEASURING
 from harness.roofline import Roofs, cache_bytes
-from harness.statistics import speedup_interval
+from harness.statistics import speedup_freedom, speedup_interval
 from harness.timing import Measurement
 
 
@@ -43,14 +43,15 @@ def timing(m: Measurement) -> dict[str, Any]:
 
 def speedup(m: Measurement, baseline: object, name: str) -> dict[str, Any]:
     """Against the baseline, where that was measured beside it."""
-    fields = ("speedup", "speedup_low", "speedup_high")
+    fields = ("speedup", "speedup_low", "speedup_high", "speedup_freedom")
     if not isinstance(baseline, Measurement):
         why = f"the baseline {name} was not measured beside it"
         return {f"{field}_reason": why for field in fields}
     ratio, low, high = speedup_interval(baseline.blocks, m.blocks, m.confidence)
     few = f"{len(m.blocks)} blocks are too few for an interval"
-    known = math.isfinite(high)
-    values = (ratio, low if known else None, high if known else None)
+    values: tuple[float | None, ...] = (ratio, None, None, None)
+    if math.isfinite(high):
+        values = (ratio, low, high, speedup_freedom(baseline.blocks, m.blocks))
     return dict(zip(fields, values, strict=True)) | {f"{field}_reason": few for field in fields}
 
 
@@ -112,15 +113,12 @@ def state(before: DeviceState, after: DeviceState) -> dict[str, Any]:
 
 def cores(waited: float | None, stolen: float | None) -> dict[str, Any]:
     """Whether others had the cores; told of a CPU, where it is what throttling is to a GPU."""
-    if waited is None:
-        why = "the operating system does not tell how long threads wait for a core"
-        return dict.fromkeys(("waited_share_reason", "throttled_reason"), why)
+    why = "the operating system does not tell how long threads wait for a core"
     found = contention.reasons(waited, stolen)
-    return {
-        "waited_share": waited,
-        "throttled": bool(found),
-        "throttle_reasons": "; ".join(found) or "none",
-    }
+    fields = {"waited_share": waited, "waited_share_reason": why}
+    if waited is None and not found:  # what is known does not say that it was left alone
+        return fields | {"throttled_reason": why}
+    return fields | {"throttled": bool(found), "throttle_reasons": "; ".join(found) or "none"}
 
 
 def doubts(fields: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,15 +1,19 @@
 """The noise floor: how far apart identical code appears, on this machine and in this run.
 
-The first timed cases of each device and mode have a second, separately built copy of their
-baseline, which takes its turns beside it (an A/A run); these are the rows of kind "aa". An
-interval knows how much samples scatter. It does not know what two builds of the same thing differ
-by for as long as they live: where their memory lies, who warmed which cache. The A/A rows show it.
+The first timed cases of each device and mode, and some later ones, have a second, separately built
+copy of their baseline, which takes its turns beside it (an A/A run); these are the rows of kind
+"aa". An interval knows how much samples scatter. It does not know what two builds of the same thing
+differ by for as long as they live: where their memory lies, who warmed which cache. The A/A rows
+show it.
 
-The floor is Student's 95% prediction limit for the next such pair: the quantile for so many
-degrees of freedom as there are pairs, times the root mean square of their log ratios, whose true
-mean is 0. A pair weighs the less the wider its own interval is, and counts as less than one (Kish
-1965, "Survey Sampling"): else one pair that was disturbed would blind the run. Few pairs make the
-floor high. Imports neither torch nor triton.
+The floor is Student's 95% prediction limit for the next such pair: the root mean square of the
+pairs' log ratios, whose true mean is 0, times the quantile for as many degrees of freedom as there
+are pairs. No pair weighs more than another: a quiet case's, known to a tenth of a percent, says
+nothing of how far apart two builds of a noisy one lie. Where a few pairs make the sum there are
+fewer degrees of freedom (Satterthwaite 1946, doi 10.2307/3002019). Few pairs make the floor high.
+What of it lasts, however long one measures, is the mean square less that of the pairs' own errors
+(Hedges 1983, doi 10.1037/0033-2909.93.2.388), and weighed with a ratio's own error (verdict.py).
+Imports neither torch nor triton.
 """
 
 from __future__ import annotations
@@ -19,14 +23,16 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from harness.record import AA, OK, number
+from harness.record import AA, ABOUT_MEASURING, OK, number
 
-PAIRS = 4  # wanted for each device and mode: 8 copies take about 10 s of a quick run on a CPU
-TRIES = 6  # cases that get a copy at most, where others take the cores while it is measured
+PAIRS = 6  # of the first cases of each device and mode: a copy on a CPU takes 1 to 2 s
+MOST = 10  # pairs in the end: with 4 of them a slowdown of 10% was missed by half, with 10 by 4%
+EVERY = 10  # so many cases are timed for each pair past the first, which so see all of a run
+TRIES = 2  # further cases that get a copy, where others take the cores while it is measured
 LEAST = 0.01  # no floor is lower: timers, clocks and layouts differ by so much from run to run
 ASSUMED = 0.02  # where a run has no A/A row
 COVERED = 0.95  # of further pairs that lie within the floor
-NARROWEST = 1e-4  # no pair is taken to be known better, however equal its samples
+WIDE = math.log(1.1)  # half of an interval from which a pair tells of what disturbed it alone
 
 
 @dataclass(frozen=True)
@@ -36,10 +42,21 @@ class Floor:
     Attributes:
         share: 0.02 means that ratios between 1 / 1.02 and 1.02 say nothing.
         pairs: A/A pairs that it is made of; 0 where it is assumed.
+        scatter: the standard deviation of the log ratio of two copies that were measured for ever;
+            None where only share is known, which then is taken for its limit.
+        freedom: degrees of freedom of either.
     """
 
     share: float
     pairs: int
+    scatter: float | None = None
+    freedom: float = math.inf
+
+    @property
+    def lasting(self) -> float:
+        """`scatter`, or what it is taken to be."""
+        known = self.scatter
+        return math.log1p(self.share) / limit(self.freedom) if known is None else known
 
     def __str__(self) -> str:
         """e.g. "1.3 % (3 A/A pairs)"."""
@@ -53,20 +70,26 @@ NO_PAIRS = Floor(ASSUMED, 0)
 
 def floor(pairs: Iterable[tuple[float, float, float]]) -> Floor:
     """The floor that pairs of identical code show, each a ratio and its interval's low and high."""
-    import scipy.stats
-
-    weights, squares = [], []
-    for ratio, low, high in pairs:
-        half = max((math.log(high) - math.log(low)) / 2, NARROWEST)
-        weights.append(half**-2)
-        squares.append(math.log(ratio) ** 2)
-    if not weights:
+    known = [(math.log(r) ** 2, (math.log(high) - math.log(low)) / 2) for r, low, high in pairs]
+    known = [(square, half) for square, half in known if half <= WIDE] or known
+    n = len(known)
+    if not n:
         return NO_PAIRS
-    total = sum(weights)
-    size = math.sqrt(sum(w * x for w, x in zip(weights, squares, strict=True)) / total)
-    freedom = total**2 / sum(w * w for w in weights)
-    limit = float(scipy.stats.t.ppf((1 + COVERED) / 2, freedom)) * size
-    return Floor(max(math.expm1(min(limit, 700.0)), LEAST), len(weights))
+    total, fourth = sum(x for x, _ in known), sum(x * x for x, _ in known)
+    # a normal deviate's fourth power is 3 on average
+    freedom = min(3 * total**2 / fourth, n) if fourth else n
+    far = limit(freedom)
+    share = max(math.expm1(min(far * math.sqrt(total / n), 700.0)), LEAST)
+    error = sum((half / limit()) ** 2 for _, half in known)
+    scatter = max(math.sqrt(max(total - error, 0.0) / n), math.log1p(LEAST) / far)
+    return Floor(share, n, scatter, freedom)
+
+
+def limit(freedom: float = math.inf) -> float:
+    """Student's quantile that covers COVERED; of infinitely many degrees of freedom 1.96."""
+    import scipy.special
+
+    return float(scipy.special.stdtrit(freedom, (1 + COVERED) / 2))
 
 
 def floors(infos: Iterable[Mapping[str, Any]]) -> dict[tuple[str, str], Floor]:
@@ -91,8 +114,12 @@ def is_pair(info: Mapping[str, Any]) -> bool:
 
 def wanted(infos: Iterable[Mapping[str, Any]], device: str, mode: str) -> bool:
     """Whether the next case should have a copy of its baseline, after these rows."""
-    here = [i for i in infos if (i["kind"], i["device"], i["mode"]) == (AA, device, mode)]
-    return len(here) < TRIES and sum(map(is_pair, here)) < PAIRS
+    here = [i for i in infos if (i["device"], i["mode"]) == (device, mode)]
+    copies = [i for i in here if i["kind"] == AA]
+    results = (i for i in here if i["status"] == OK and i["kind"] not in ABOUT_MEASURING)
+    cases = {(i["subject"], i["case"]) for i in results}
+    pairs = min(max(PAIRS, len(cases) // EVERY), MOST)
+    return len(copies) < pairs + TRIES and sum(map(is_pair, copies)) < pairs
 
 
 def again(baseline: str) -> str:

@@ -21,6 +21,7 @@ from numpy.typing import ArrayLike, NDArray
 BLOCK = 5  # samples a provider takes before the next one's turn; 1 where they are slow
 MIN_BLOCKS = 6  # with 3, an interval meant to cover 95% covered 73%
 TRIM = 4  # a fourth of the blocks is left out at each end
+TIES = 4  # samples of each value, from which a clock's ticks are what they show
 EXACT_BELOW = 50  # effective samples under which the normal approximation is not used
 
 
@@ -105,7 +106,8 @@ def speedup_interval(
     fourth that is left out at each end takes it away. (Where other processes had the cores for
     70% of the time, the mean of all blocks had intervals of 0.80 to 1.10 for code that is 5%
     slower, and this one 0.94 to 0.96.) The interval is Student's for a trimmed mean (Tukey &
-    McLaughlin 1963), widened for what a block's ratio remembers of the one before.
+    McLaughlin 1963), widened for what a block's ratio remembers of the one before, and where the
+    clock's ticks are so coarse that most samples are equal, for half a tick of each of the two.
 
     Args:
         baseline_blocks: [blocks][samples], seconds; block i was measured beside block i of
@@ -121,22 +123,30 @@ def speedup_interval(
         ValueError: no common block, a sample not positive, or a confidence outside (0, 1).
     """
     _check_confidence(confidence)
-    n = min(len(baseline_blocks), len(provider_blocks))
-    if n == 0:
-        raise ValueError("a speedup needs at least one block of the baseline and of the provider")
-    logs = _log_medians(baseline_blocks[:n]) - _log_medians(provider_blocks[:n])
+    logs = _log_ratios(baseline_blocks, provider_blocks)
+    n = logs.size
     ranked, cut = np.sort(logs), n // TRIM
     center = float(ranked[cut : n - cut].mean())
     if n < MIN_BLOCKS:
         return _exp(center), 0.0, math.inf
-    kept = (n - 2 * cut) / n
-    size = effective_size(logs)
     # what is left out counts as the outermost that is kept, or the spread would be too small
     spread = np.clip(logs, ranked[cut], ranked[n - 1 - cut]).std(ddof=1)
-    freedom = max(size * kept - 1, 1.0)
-    student = scipy.stats.t.ppf((1 + confidence) / 2, freedom)
+    kept, size = (n - 2 * cut) / n, effective_size(logs)
+    student = scipy.stats.t.ppf((1 + confidence) / 2, _freedom(logs))
     half = float(student * spread / (kept * math.sqrt(size)))
+    half += _rounding(baseline_blocks, provider_blocks)
     return _exp(center), _exp(center - half), _exp(center + half)
+
+
+def speedup_freedom(
+    baseline_blocks: Sequence[ArrayLike], provider_blocks: Sequence[ArrayLike]
+) -> float:
+    """The degrees of freedom of the interval of `speedup_interval`, which has the arguments; >= 1.
+
+    Raises:
+        ValueError: no common block, or a sample that is not positive.
+    """
+    return _freedom(_log_ratios(baseline_blocks, provider_blocks))
 
 
 def independent_speedup(
@@ -186,6 +196,37 @@ def quickest(samples: Sequence[float]) -> float:
 def _exp(x: float) -> float:
     """e^x, where it is no float the largest or smallest that there is, about."""
     return math.exp(min(max(x, -700.0), 700.0))
+
+
+def _log_ratios(
+    baseline_blocks: Sequence[ArrayLike], provider_blocks: Sequence[ArrayLike]
+) -> NDArray[np.float64]:
+    """log of the ratio of each two blocks' medians: [blocks that both have]."""
+    n = min(len(baseline_blocks), len(provider_blocks))
+    if n == 0:
+        raise ValueError("a speedup needs at least one block of the baseline and of the provider")
+    return _log_medians(baseline_blocks[:n]) - _log_medians(provider_blocks[:n])
+
+
+def _rounding(*sides: Sequence[ArrayLike]) -> float:
+    """By how much a clock's rounding may have moved the log ratio of the two sides' medians.
+
+    The tick is the smallest step between samples, where a value is met TIES times on average: a
+    clock that is finer than the scatter of the samples hardly ever shows one twice.
+    """
+    seconds = [np.concatenate([_vector(block) for block in blocks]) for blocks in sides]
+    together = np.sort(np.concatenate(seconds))
+    steps = np.diff(together)
+    steps = steps[steps > 1e-9 * together[1:]]  # less is the rounding of a float
+    if steps.size == 0 or TIES * (steps.size + 1) > together.size:
+        return 0.0
+    return float(sum(steps.min() / np.median(x) for x in seconds) / 2)
+
+
+def _freedom(logs: NDArray[np.float64]) -> float:
+    """Of a mean of [blocks] from which a TRIM-th is left out at each end."""
+    n = logs.size
+    return max(effective_size(logs) * (n - 2 * (n // TRIM)) / n - 1, 1.0)
 
 
 def _log_medians(blocks: Sequence[ArrayLike]) -> NDArray[np.float64]:

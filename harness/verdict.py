@@ -1,7 +1,9 @@
 """What may be said of a ratio: faster, slower, same or unclear.
 
-"faster" and "slower" are said only where the interval excludes 1, still does after as many
-comparisons as were judged together, and the effect exceeds the noise floor (harness/noise.py).
+"faster" and "slower" are said only where the interval excludes 1, the effect exceeds the noise
+floor (harness/noise.py), and is too large for chance after as many comparisons as were judged
+together. Chance has two parts: the ratio's own error, which its interval knows, and by how much two
+builds of one code differ for as long as they live, which the run's A/A pairs know.
 "same" is said where the whole interval lies within the floor, which is 1% at least, and within 10%
 of 1: a difference that is real but smaller is "same" too, and a floor that hides half of the time
 makes nothing the same. All else is "unclear". Imports neither torch nor triton.
@@ -15,7 +17,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from statistics import NormalDist
 from typing import NamedTuple
 
 from harness.noise import NO_PAIRS, Floor
@@ -27,13 +28,17 @@ ALPHA = 0.05  # the chance of one wrong "faster" or "slower" among all that are 
 
 
 class Ratio(NamedTuple):
-    """A speedup with its interval, 0 < low <= value <= high, and the floor it has to exceed."""
+    """A speedup with its interval, 0 < low <= value <= high, and the floor it has to exceed.
+
+    `freedom` are the degrees of freedom of the interval, infinitely many of a normal one.
+    """
 
     value: float
     low: float
     high: float
     floor: Floor = NO_PAIRS
     confidence: float = 0.95
+    freedom: float = math.inf
 
 
 def verdicts(ratios: Sequence[Ratio]) -> list[str]:
@@ -55,18 +60,23 @@ def _verdict(ratio: Ratio, p: float) -> str:
 def p_value(ratio: Ratio) -> float:
     """The chance of an effect so large, in either direction, where there is none.
 
-    The one that the interval implies for a log ratio that is normal: the end that is nearer to 1
-    is so many standard errors away from the value. Where few blocks made the interval Student's, it
-    is somewhat too small far out.
+    Student's, of the log ratio over its standard error, that of the interval (its half towards 1)
+    and what lasts of the floor together. By the degrees of freedom of the one of the two that is
+    known less: a few blocks, or a few pairs, are often more alike than they should be.
     """
+    import scipy.special
+
     distance = abs(math.log(ratio.value))
     end = ratio.low if ratio.value > 1 else ratio.high
-    half = abs(math.log(ratio.value) - math.log(end)) if 0 < end < math.inf else math.inf
-    if half == 0:
+    if not 0 < end < math.inf:
+        return 1.0
+    half = abs(math.log(ratio.value) - math.log(end))
+    own = half / float(scipy.special.stdtrit(ratio.freedom, (1 + ratio.confidence) / 2))
+    error = math.hypot(own, ratio.floor.lasting)
+    if not error:
         return 0.0 if distance else 1.0
-    normal = NormalDist()
-    z = distance / half * normal.inv_cdf((1 + ratio.confidence) / 2)
-    return 2 * normal.cdf(-z)
+    freedom = min(ratio.freedom, ratio.floor.freedom)
+    return float(2 * scipy.special.stdtr(freedom, -distance / error))
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

@@ -79,7 +79,11 @@ def _judged(table: pd.DataFrame, rows: Sequence[Row]) -> pd.DataFrame:
     judged = table.index[compared & ~table["device"].isin([*wrong])]
     ends = (table.loc[judged, name] for name in ("speedup", "speedup_low", "speedup_high"))
     numbers = zip(judged, *ends, strict=True)
-    ratios = [Ratio(value, low, high, found[i]) for i, value, low, high in numbers]
+    # rows from before it was kept are taken to have many blocks
+    freedom = table["speedup_freedom"].where(table["speedup_freedom"] >= 1, math.inf)
+    ratios = [
+        Ratio(value, low, high, found[i], freedom=freedom[i]) for i, value, low, high in numbers
+    ]
     table.loc[judged, "verdict"] = verdicts(ratios)
     return table
 

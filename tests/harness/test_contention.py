@@ -25,7 +25,7 @@ def test_processes_that_take_the_cores_show():
         time.sleep(0.2)
         before = read()
         busy(1.0)
-        waited, _ = shares(before, read(), 1)
+        waited, _ = shares(before, read())
     finally:
         for other in others:
             other.kill()
@@ -34,8 +34,31 @@ def test_processes_that_take_the_cores_show():
 
 
 def test_shares_are_of_the_time_that_passed():
-    assert shares(Reading(0, 1.0, 2.0), Reading(10, 2.0, 2.5), 2) == (0.05, 0.025)
-    assert shares(Reading(0, 1.0, None), Reading(10, 0.5, None), 1) == (0.0, None)
+    before = Reading(0, {"main": 1.0}, {"cpu0": 2.0, "cpu1": 0.0})
+    after = Reading(10, {"main": 2.0}, {"cpu0": 2.5, "cpu1": 0.1})
+    assert shares(before, after) == (0.1, 0.05)
+    assert shares(before, Reading(10, None, None)) == (None, None)
+
+
+@pytest.mark.parametrize("threads", [1, 2, 32])
+def test_one_thread_that_waits_holds_up_all_that_wait_for_it(threads):
+    before = Reading(0, dict.fromkeys(map(str, range(threads)), 3.0), None)
+    late = Reading(10, {**before.waited_s, "0": 8.0}, None)
+    assert shares(before, late) == (0.5, None)
+
+
+def test_threads_that_began_or_ended_in_between_do_not_hide_what_others_waited():
+    before = Reading(0, {"ended": 9.0, "stays": 1.0}, None)
+    assert shares(before, Reading(10, {"stays": 2.0, "new": 0.5}, None)) == (0.1, None)
+    assert shares(before, Reading(10, {"new": 0.5}, None)) == (0.05, None)
+
+
+def test_a_core_that_this_process_may_not_use_is_nobodys_loss(tmp_path, monkeypatch):
+    monkeypatch.setattr(contention, "PROC", tmp_path)
+    monkeypatch.setattr(contention.os, "sched_getaffinity", lambda pid: {1})
+    lines = ("cpu  0 0 0 0 0 0 0 700 0", "cpu0 0 0 0 0 0 0 0 500 0", "cpu1 0 0 0 0 0 0 0 200 0")
+    (tmp_path / "stat").write_text("\n".join((*lines, "intr 1")))
+    assert read().stolen_s == {"cpu1": 200 / contention.os.sysconf("SC_CLK_TCK")}
 
 
 @pytest.mark.parametrize("text", ["", "12", "a b c"])
@@ -55,6 +78,7 @@ def test_a_system_that_does_not_tell_is_none(tmp_path, monkeypatch, text):
         (0.25, 0.0, True, "contended: a thread waited 25% of the time for a core"),
         (0.0, 0.5, True, "the hypervisor gave the cores to others 50% of the time"),
         (0.0, None, False, "none"),
+        (None, 0.3, True, "the hypervisor gave the cores to others 30% of the time"),
     ],
 )
 def test_a_row_says_that_the_cores_were_busy(waited, stolen, throttled, reason):
@@ -64,5 +88,6 @@ def test_a_row_says_that_the_cores_were_busy(waited, stolen, throttled, reason):
 
 
 def test_a_row_says_that_nobody_knows():
-    found = fields.cores(None, None)
-    assert "throttled" not in found and found["throttled_reason"]
+    for stolen in (None, 0.0):
+        found = fields.cores(None, stolen)
+        assert "throttled" not in found and found["throttled_reason"]

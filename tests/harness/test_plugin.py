@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from harness import case, fields, noise, plugin, record, replay, roofline, selfcheck, store
+from harness import case, contention, noise, plugin, record, replay, roofline, selfcheck, store
 from harness.timing import Limits
 
 # pytester forgets what is imported inside it, and parts of torch can be imported only once
@@ -130,8 +130,9 @@ def test_the_first_cases_have_a_second_copy_of_their_baseline_and_so_a_noise_flo
     project, monkeypatch
 ):
     # whoever has the cores
-    monkeypatch.setattr(fields, "BUSY", 1e9)
+    monkeypatch.setattr(contention, "BUSY", 1e9)
     monkeypatch.setattr(case, "PRESETS", {"quick": replace(LIMITS, max_samples=60, max_s=10)})
+    monkeypatch.setattr(noise, "PAIRS", 4)
     project.write(sizes="1000, 2000, 3000, 4000, 5000")
     result = measure(project)
     result.assert_outcomes(passed=10)

@@ -5,10 +5,16 @@ import math
 import numpy as np
 import pytest
 import scipy.signal
+import scipy.stats
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.statistics import effective_size, median_interval, speedup_interval
+from harness.statistics import (
+    effective_size,
+    median_interval,
+    speedup_freedom,
+    speedup_interval,
+)
 
 SERIES = 3000
 
@@ -102,12 +108,46 @@ def test_a_speedup_is_covered_although_the_machine_drifts(blocks):
     assert 0.92 <= covered / 1000 <= 0.99
 
 
+def finely(*blocks):
+    """As a clock shows them whose ticks are finer than the samples' scatter."""
+    rng = np.random.default_rng(1)
+    return [np.asarray(b, float) * (1 + 1e-7 * rng.standard_normal(np.shape(b))) for b in blocks]
+
+
 def test_a_speedup_is_the_geometric_mean_of_the_middle_half_of_the_blocks_ratios():
-    ratio, low, high = speedup_interval([[8, 8, 80]] * 40, [[4, 1, 4], [1, 1, 1]] * 20)
+    blocks = finely([[8, 8, 80]] * 40, [[4, 1, 4], [1, 1, 1]] * 20)
+    ratio, low, high = speedup_interval(*blocks)
     assert ratio == pytest.approx(4)  # sqrt(2 * 8)
     assert 2 <= low < 4 < high <= 8
     disturbed = [[1e3]] * 2 + [[4]] * 5 + [[1e-3]] + [[4.0]] * 4
-    assert speedup_interval(disturbed, [[1.0]] * 12) == pytest.approx((4, 4, 4))
+    assert speedup_interval(*finely(disturbed, [[1.0]] * 12)) == pytest.approx((4, 4, 4))
+
+
+@pytest.mark.parametrize("times", [(5.24, 5.26), (5.1, 5.6), (5.2, 6.3)])
+def test_a_clocks_ticks_are_no_difference(times):
+    rng = np.random.default_rng(3)
+    scatter = 0.005 if times[1] < 5.5 else 0.1
+    seconds = [t + scatter * rng.standard_normal((100, 5)) for t in times]
+    baseline, provider = (np.round(2 * s) / 2 for s in seconds)  # a GPU's event: half a us
+    _, low, high = speedup_interval(baseline, provider)
+    assert low <= times[0] / times[1] <= high
+    if times[1] > times[0] + 0.5:
+        assert high < 1  # more than a tick is
+    # a clock that is fine enough takes nothing away
+    _, low, high = speedup_interval(*seconds)
+    assert high < 1 and high / low < 1.01
+
+
+def test_the_degrees_of_freedom_are_those_of_the_interval():
+    rng = np.random.default_rng(4)
+    for blocks in (6, 8, 40):
+        a, b = np.exp(0.1 * rng.standard_normal((2, blocks, 5)))
+        freedom = speedup_freedom(a, b)
+        assert 1 <= freedom <= blocks * (blocks - 2 * (blocks // 4)) / blocks - 1
+        halves = [math.log(speedup_interval(a, b, c)[2] / speedup_interval(a, b, c)[0])
+                  for c in (0.95, 0.999)]  # fmt: skip
+        student = scipy.stats.t.ppf([0.975, 0.9995], freedom)
+        assert halves[1] / halves[0] == pytest.approx(student[1] / student[0])
 
 
 @pytest.mark.parametrize("plant", [1.0, 1.05])

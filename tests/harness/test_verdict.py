@@ -4,10 +4,11 @@ import math
 
 import numpy as np
 import pytest
+import scipy.stats
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.noise import Floor
+from harness.noise import Floor, floor, limit
 from harness.verdict import FASTER, SAME, SLOWER, UNCLEAR, Ratio, holm, p_value, verdicts
 
 FLOOR = Floor(0.03, 3)
@@ -38,14 +39,27 @@ def test_each_word_has_its_place(value, low, high, word):
     assert verdicts([Ratio(value, low, high, FLOOR)]) == [word]
 
 
-def test_the_p_value_is_the_one_that_the_interval_implies():
-    assert p_value(Ratio(2.0, 1.0, 4.0)) == pytest.approx(0.05)
-    assert p_value(Ratio(0.5, 0.25, 1.0)) == pytest.approx(0.05)
-    assert p_value(Ratio(2.0, 1.0, 4.0, confidence=0.99)) == pytest.approx(0.01)
-    assert p_value(Ratio(1.0, 0.9, 1.1)) == 1.0
-    assert p_value(Ratio(1.0, 1.0, 1.0)) == 1.0
-    assert p_value(Ratio(2.0, 2.0, 2.0)) == 0.0
-    assert p_value(Ratio(2.0, 0.0, math.inf)) == 1.0
+def test_the_p_value_is_of_the_intervals_error_and_the_floors_together():
+    still = Floor(0.0, 0)
+    assert p_value(Ratio(2.0, 1.0, 4.0, still)) == pytest.approx(0.05)
+    assert p_value(Ratio(0.5, 0.25, 1.0, still)) == pytest.approx(0.05)
+    assert p_value(Ratio(2.0, 1.0, 4.0, still, confidence=0.99)) == pytest.approx(0.01)
+    assert p_value(Ratio(1.0, 0.9, 1.1, still)) == 1.0
+    assert p_value(Ratio(2.0, 0.0, math.inf, still)) == 1.0
+    # an interval of no width, and then one as wide as the floor
+    assert p_value(Ratio(1.03, 1.03, 1.03, FLOOR)) == pytest.approx(0.05)
+    z = math.log(1.03) * math.sqrt(2)
+    wide = Ratio(math.exp(z), math.exp(z - math.log(1.03)), 2.0, FLOOR)
+    assert p_value(wide) == pytest.approx(0.05)
+
+
+@pytest.mark.parametrize("freedom", [2, 6])
+def test_what_few_blocks_or_few_pairs_know_is_students(freedom):
+    for far, p in ((1, 0.05), (4, 2 * scipy.stats.t.sf(4 * limit(freedom), freedom))):
+        blocks = Ratio(math.exp(0.1 * far), math.exp(0.1 * (far - 1)), 9.0, Floor(0.0, 0))
+        assert p_value(blocks._replace(freedom=freedom)) == pytest.approx(p)
+        pairs = Ratio(*[math.exp(0.1 * far)] * 3, Floor(math.expm1(0.1), freedom, freedom=freedom))
+        assert p_value(pairs) == pytest.approx(p)
 
 
 def test_holm_as_in_a_worked_example():
@@ -71,3 +85,30 @@ def test_of_many_comparisons_of_equals_one_false_finding_is_rare():
         ratios = [Ratio(*np.exp([x, x - half, x + half]), Floor(0.01, 3)) for x in logs]
         false += bool({FASTER, SLOWER} & set(verdicts(ratios)))
     assert false / 300 <= 0.08  # without the correction 0.87
+
+
+def runs_with_a_false_verdict(kinds, pairs, rows, runs, seed):
+    """The share of runs of equal code. A kind: builds' lasting offset, and the ratio's error."""
+    rng = np.random.default_rng(seed)
+
+    def measured(offset, error):
+        x = rng.normal(0, offset) + rng.normal(0, error)
+        return np.exp([x, x - 1.96 * error, x + 1.96 * error]).tolist()
+
+    false = 0
+    for _ in range(runs):
+        aa = floor(measured(*kinds[rng.integers(len(kinds))]) for _ in range(pairs))
+        ratios = [Ratio(*measured(*kinds[i % len(kinds)]), aa) for i in range(rows)]
+        false += bool({FASTER, SLOWER} & set(verdicts(ratios)))
+    return false / runs
+
+
+@pytest.mark.parametrize("offset", [0.004, 0.015])
+def test_what_builds_differ_by_is_weighed_with_the_number_of_comparisons(offset):
+    # one comparison in twenty lies beyond the floor: with the interval's error alone 0.6
+    assert runs_with_a_false_verdict([(offset, 0.002)], 6, 30, 300, seed=5) <= 0.08
+
+
+def test_the_floor_of_quiet_cases_does_not_judge_noisy_ones():
+    kinds = [(0.003, 0.0006), (0.03, 0.006)]  # where the quiet pairs weighed more 1.0
+    assert runs_with_a_false_verdict(kinds, 10, 20, 300, seed=6) <= 0.2
