@@ -12,7 +12,7 @@ import pandas as pd
 from harness.noise import Floor
 from harness.report.frame import judgeable
 from harness.report.words import processor, whole
-from harness.verdict import Ratio, verdicts
+from harness.verdict import FASTER, SLOWER, Ratio, verdicts
 
 _KEY = ["subject", "case", "direction", "dtype", "provider", "mode"]
 _TIMES = ["median_s", "low", "high", "n", "noise_floor", "run", "machine"]
@@ -66,6 +66,19 @@ def crossover(
     return Crossover(at, first, last, _words(batches, high, at, first, last, fast, slow))
 
 
+def crossing(rows: pd.DataFrame) -> Crossover:
+    """The crossover of one line of `device_ratio`, at rising batches, in step with its verdicts.
+
+    Where the verdict is neither "faster" nor "slower", the interval's end counts as one that the
+    noise floor hides: it may exclude 1 and yet tell nothing, of identical code or of as many
+    comparisons.
+    """
+    bound = 1 + rows["noise_floor"]
+    low = rows["low"].where(rows["verdict"] == FASTER, rows["low"].clip(upper=1 / bound))
+    high = rows["high"].where(rows["verdict"] == SLOWER, rows["high"].clip(lower=bound))
+    return crossover(rows["batch"].tolist(), rows["value"].tolist(), low.tolist(), high.tolist())
+
+
 def device_ratio(table: pd.DataFrame, fast: str = "cuda", slow: str = "cpu") -> pd.DataFrame:
     """The speedup of one device over another where both ran the same thing.
 
@@ -75,8 +88,9 @@ def device_ratio(table: pd.DataFrame, fast: str = "cuda", slow: str = "cpu") -> 
 
     Returns:
         one line each, in the order of `table`: those columns, kind, batch, value, low, high, n,
-        the smaller of the two numbers of samples, verdict, beyond the higher noise floor, and
-        apart: in words, where the two are of different machines or runs, whose each is; else "".
+        the smaller of the two numbers of samples, noise_floor, the higher of the two, verdict,
+        beyond that, and apart: in words, where the two are of different machines or runs, whose
+        each is; else "".
     """
     rows = judgeable(table).drop_duplicates([*_KEY, "device"], keep="last")
     both = rows[rows["device"] == fast].merge(
@@ -90,8 +104,8 @@ def device_ratio(table: pd.DataFrame, fast: str = "cuda", slow: str = "cpu") -> 
         apart=_apart(both, processor(fast), processor(slow)),
     )
     # one device beside another is no A/A pair: the higher floor of the two is the least
-    floors = both[["noise_floor", "noise_floor_slow"]].max(axis=1)
-    ends = zip(found["value"], found["low"], found["high"], floors, strict=True)
+    found["noise_floor"] = both[["noise_floor", "noise_floor_slow"]].max(axis=1)
+    ends = zip(*(found[name] for name in ("value", "low", "high", "noise_floor")), strict=True)
     ratios = [Ratio(value, low, high, Floor(share, 0)) for value, low, high, share in ends]
     return found.assign(verdict=pd.Series(verdicts(ratios), index=found.index, dtype="object"))
 

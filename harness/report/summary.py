@@ -9,7 +9,7 @@ import pandas as pd
 
 from harness import noise
 from harness.record import AA, NOT_MEASURED, OK, STATUSES
-from harness.report.crossover import crossover, device_ratio
+from harness.report.crossover import crossing, device_ratio
 from harness.report.frame import comparable, results, workloads
 from harness.report.words import count, plain, processor, ratio, tally, whole
 from harness.verdict import FASTER, SLOWER
@@ -150,13 +150,10 @@ def crossings(frame: pd.DataFrame, where: str = "") -> tuple[list[Crossing], int
     for _, rows in both.groupby(keys, sort=False):
         subject, direction, dtype, provider, mode = rows[keys].iloc[0]
         rows = rows.drop_duplicates("batch", keep="last").sort_values("batch")
-        batch, value, low, high = (
-            rows[column].tolist() for column in ("batch", "value", "low", "high")
-        )
         smallest, largest = whole(rows["n"].min()), whole(rows["n"].max())
         n = smallest if smallest == largest else f"{smallest} to {largest}"
         apart = [f" ({words})" for words in dict.fromkeys(rows["apart"]) if words]
-        words = "".join([crossover(batch, value, low, high).words, *apart])
+        words = "".join([crossing(rows).words, *apart])
         found.append(Crossing(f"{subject}, {direction}, {dtype}", provider, mode, words, n, where))
     return found[: 2 * MOST], max(0, len(found) - 2 * MOST)
 

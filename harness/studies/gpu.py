@@ -8,7 +8,7 @@ import pandas as pd
 
 from harness.noise import Floor
 from harness.record import ABOUT_MEASURING
-from harness.report.crossover import crossover, device_ratio
+from harness.report.crossover import crossing, device_ratio
 from harness.report.frame import judgeable
 from harness.report.words import count, plain, ratio, tally
 from harness.studies.spec import Evidence, Verdict, combined, not_measured
@@ -63,8 +63,7 @@ def _crossings(pairs: pd.DataFrame) -> list[str]:
         line = rows.drop_duplicates("batch").sort_values("batch")
         if provider != "eager" or len(line) < 2 or line["mode"].nunique() > 1:
             continue
-        batch, value, low, high = (line[c].tolist() for c in ("batch", "value", "low", "high"))
-        words.append(f"{subject}: {crossover(batch, value, low, high).words}")
+        words.append(f"{subject}: {crossing(line).words}")
     return words
 
 

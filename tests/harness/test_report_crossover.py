@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.report.crossover import crossover, device_ratio
+from harness.report.crossover import crossing, crossover, device_ratio
 from harness.report.frame import frame
 from tests.harness.make_rows import BATCHES, row
 
@@ -95,3 +95,32 @@ def test_gpu_over_cpu_pairs_equals_and_takes_the_widest_interval():
     (found,) = device_ratio(frame([cpu, gpu, *others])).to_dict("records")
     assert (found["value"], found["n"]) == (4, 40)
     assert (found["low"], found["high"]) == pytest.approx((7 / 3, 9))
+
+
+def test_where_no_verdict_is_given_no_crossover_is_told():
+    def lines(*ratios, spread=0.0005):
+        known: dict[str, Any] = {"spread": spread, "kind": "workload"}
+        pairs = enumerate(ratios)
+        rows = [
+            made
+            for i, ratio in pairs
+            for made in (
+                row(ratio * 1e-3, batch=2**i, device="cpu", **known),
+                row(1e-3, batch=2**i, device="cuda", **known),
+            )
+        ]
+        return device_ratio(frame(rows))
+
+    within = lines(1.005, 1.006)  # both intervals exclude 1, and the noise floor is 2 %
+    assert within["verdict"].tolist() == ["same", "same"] and (within["low"] > 1).all()
+    assert crossing(within).words == (
+        "GPU's median is ahead, and at batch 2 the two are still same or unclear"
+    )
+    assert crossing(lines(1.5, 2.0)).words == "GPU faster at every measured batch, 1 to 2"
+    assert crossing(lines(0.5, 0.6)).words == "CPU faster at every measured batch, 1 to 2"
+    assert "same or unclear" in crossing(lines(0.995, 0.995)).words
+    found = crossing(lines(0.5, 1.005, 2.0))
+    assert 1 < found.low < found.batch < 2 < found.high < 4
+    many = lines(1.03, *[1.0] * 200, spread=0.01)  # no longer after as many comparisons (Holm)
+    assert many["verdict"].iloc[0] == "unclear" and many["low"].iloc[0] > 1
+    assert crossing(many.iloc[:1]).words == "same or unclear at the only measured batch, 1"

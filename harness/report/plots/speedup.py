@@ -7,7 +7,7 @@ import math
 import pandas as pd
 from matplotlib.figure import Figure
 
-from harness.report.crossover import Crossover, crossover, device_ratio
+from harness.report.crossover import Crossover, crossing, device_ratio
 from harness.report.frame import comparable, measured, results, workloads
 from harness.report.plots import style
 from harness.report.plots.style import INK, Part
@@ -135,5 +135,4 @@ def _apart(part: pd.DataFrame) -> list[str]:
 def _crossover(rows: pd.DataFrame) -> Crossover | None:
     if rows["device"].iloc[0]:
         return None
-    batch, value, low, high = (rows[column].tolist() for column in _CURVES)
-    return crossover(batch, value, low, high)
+    return crossing(rows)
