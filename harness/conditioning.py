@@ -55,6 +55,8 @@ class Spectrum:
         settled: whether there are surely none beyond these. If not, which only Lanczos knows,
             `largest` is a lower bound, the other three are upper ones, and so kappa is a lower
             one.
+        largest_settled, lowest_settled: whether that end is known to a thousandth by itself, as
+            Lanczos finds the ends long before what is between them.
         method: "exact" or "lanczos".
         iterations: products with the matrix that Lanczos took; 0 for exact.
         size: rows of the matrix.
@@ -66,6 +68,8 @@ class Spectrum:
     smallest_positive: float
     kappa: float
     settled: bool
+    largest_settled: bool
+    lowest_settled: bool
     method: str
     iterations: int
     size: int
@@ -212,6 +216,8 @@ def _spectrum(
         smallest_positive=smallest_positive,
         kappa=float(values[-1]) / smallest_positive,
         settled=settled,
+        largest_settled=settled or bool(residuals[-1] <= SETTLED * abs(values[-1])),
+        lowest_settled=settled or bool(residuals[0] <= SETTLED * abs(values[0])),
         method=method,
         iterations=iterations,
         size=size,

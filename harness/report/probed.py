@@ -9,6 +9,7 @@ from typing import NamedTuple
 from harness.probes.spec import Finding
 from harness.report.words import digits, plain, whole
 
+RANGES = ("products",)  # probes whose _low and _high are the least and the most of what was seen
 MOST, MOST_VALUES = 300, 60  # lines, and values of one
 
 
@@ -40,7 +41,10 @@ def probed(findings: Sequence[Finding]) -> tuple[list[Found], int]:
 
 
 def _values(finding: Finding) -> list[str]:
-    """e.g. "noise scale 85.0 [70.0, 101]", "trace: not known (it is inf)"."""
+    """e.g. "noise scale 85.0 [70.0, 101]", "trace: not known (it is inf)".
+
+    The ends of a probe of RANGES are no interval: "time share 0.5 (seen: 0.4 to 0.6)".
+    """
     values = finding.values
     ends = {f"{name}_{end}" for name in values for end in ("low", "high")} & values.keys()
     paired = {name for name in values if {f"{name}_low", f"{name}_high"} <= ends}
@@ -57,7 +61,10 @@ def _values(finding: Finding) -> list[str]:
         text = f"{called} {_digits(value)}"
         if name in paired:
             low, high = (_end(finding, f"{name}_{end}") for end in ("low", "high"))
-            text += f" [{low}, {high}]"
+            ends_told = (
+                f"(seen: {low} to {high})" if finding.probe in RANGES else f"[{low}, {high}]"
+            )
+            text += f" {ends_told}"
         found.append(text)
     return found
 

@@ -12,27 +12,19 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from harness import noise
-from harness.curve import FINAL, TUNING
 from harness.record import ABOUT_MEASURING, CONVERGENCE, NOT_MEASURED, OK
+from harness.report import threats_of_trials as trained
 from harness.report.runs import Run
-from harness.report.words import count, plain, processor, si, whole
+from harness.report.words import count, plain, processor, si
 
 # a module, not names from it: what studies use of the report may be what imports this file
 from harness.studies import spec as studies
 from harness.trust import LOW, NONE
 
 FEW_CORES = 4
-FEW_SEEDS = 5  # fewer pairs have no interval
 WIDE_FLOOR = 0.05
 NOTICED = 0.01  # of the time, waited for a core
 SHORT_S = 1e-4  # an iteration that is mostly Python and launches
-
-# samples in the training sets, which are small ones: tests hold them to the workloads
-TRAINED_ON = {
-    **{"neuron": 426, "linear_regression": 353, "mlp_regression": 4000},
-    **{"mlp_classification": 1437, "cnn": 1437, "rnn": 1437, "pixelcnn": 1437, "deep_mlp": 1437},
-    **{"char_rnn": 11754, "transformer_char": 11754, "word2vec": 65536},
-}
 
 
 class Grounds(NamedTuple):
@@ -208,59 +200,6 @@ def small_work(grounds: Grounds) -> str:
     )
 
 
-def small_data(grounds: Grounds) -> str:
-    """What helps on a thousand samples may not on a million."""
-    names = {curve.trial.workload.partition("/")[0] for curve in grounds.evidence.curves}
-    sizes = {name: TRAINED_ON[name] for name in TRAINED_ON if name in names}
-    if not sizes:
-        return ""
-    ends = dict.fromkeys(f(sizes, key=lambda name: sizes[name]) for f in (min, max))
-    told = " to ".join(f"{whole(sizes[name])} in {name}" for name in ends)
-    return (
-        f"The data are small, of training samples {told}: what helps there, of optimizers above "
-        "all, may not on larger sets."
-    )
-
-
-def few_seeds(grounds: Grounds) -> str:
-    """Trials scatter more than few seeds show."""
-    seeds: dict[tuple[str, str], set[int]] = {}
-    for curve in grounds.evidence.curves:
-        if curve.role == FINAL:
-            key = (curve.setting or curve.trial.workload, curve.trial.device)
-            seeds.setdefault(key, set()).add(curve.trial.seed)
-    few = [len(found) for found in seeds.values() if len(found) < FEW_SEEDS]
-    if not few:
-        return ""
-    return (
-        f"Trained from fewer than {FEW_SEEDS} seeds, too few for an interval of what the target "
-        f"took: {len(few)} of {count(len(seeds), 'setting')}, from {min(few)} at the fewest."
-    )
-
-
-def rates_not_tuned(grounds: Grounds) -> str:
-    """An optimizer that lost may have had the wrong rate."""
-    curves = grounds.evidence.curves
-    settings = {role: {_setting(c) for c in curves if c.role == role} for role in (FINAL, TUNING)}
-    untuned = settings[FINAL] - settings[TUNING]
-    if not untuned:
-        return ""
-    presets = sorted(set(grounds.evidence.rows["preset"]))
-    return (
-        f"In {len(untuned)} of {count(len(settings[FINAL]), 'setting')} the learning rate was not "
-        f"tuned in this run (preset {', '.join(presets)}): which optimizer is ahead may depend on "
-        "the rate that it was given."
-    )
-
-
-def device_shared(grounds: Grounds) -> str:
-    """Trials beside each other are no timing."""
-    curves = grounds.evidence.curves
-    shared = sum(curve.shared_device for curve in curves)
-    told = f"{shared} of {count(len(curves), 'trial')} shared their device with others: their steps"
-    return f"{told} hold, their seconds and joules are no timing." if shared else ""
-
-
 THREATS: tuple[Callable[[Grounds], str], ...] = (
     *(one_run, machine_told, changed_code),
     *(
@@ -272,7 +211,8 @@ THREATS: tuple[Callable[[Grounds], str], ...] = (
         cold_in_cache,
     ),
     *(noise_floor, not_trusted, out_of_time, small_work),
-    *(small_data, few_seeds, rates_not_tuned, device_shared),
+    *(trained.small_data, trained.few_seeds, trained.rates_not_tuned, trained.rates_on_edge),
+    trained.device_shared,
 )
 
 
@@ -291,8 +231,3 @@ def _at(environment: Any, *names: str) -> Any:
     for name in names:
         environment = environment.get(name) if isinstance(environment, dict) else None
     return environment
-
-
-def _setting(curve: Any) -> tuple[Any, ...]:
-    trial = curve.trial
-    return trial.workload, trial.optimizer, trial.batch, trial.device

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from harness.report.words import plain
 from harness.studies.alone import alone, every_seed, initially, made
 from harness.studies.spec import Evidence, Verdict, not_measured
@@ -21,9 +23,15 @@ def judge(evidence: Evidence) -> Verdict:
     start = initially(curves)
     before = f"; before training {start:.1%}" if start is not None else ""
     asked = [line for line in made(curves).splitlines() if " king is to" in f" {line}"]
-    shown = (
-        f". First such answer (question, found, expected): {' '.join(plain(asked[0]).split())}"
-        if asked
-        else ""
-    )
+    shown = f". Asked {_answer(plain(asked[0]))}" if asked else ""
     return Verdict(verdict, f"{words}{before}{shown}.", effect, len(curves))
+
+
+def _answer(line: str) -> str:
+    """A line of the workload's table, in words: "“man ... is to”, it finds “queen”: right"."""
+    asked, *cells = (cell.strip() for cell in re.split(" {2,}", line.strip()))
+    if len(cells) < 2:
+        return f"so: “{asked}”"
+    found, expected, *verdict = cells
+    told = verdict[0] if verdict else "right" if found == expected else "wrong"
+    return f"“{asked}”, it finds “{found}”, expected is “{expected}”: {told}"

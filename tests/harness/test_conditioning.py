@@ -122,6 +122,7 @@ def test_too_few_products_give_bounds_and_say_so():
     exact = of_hessian(model, loss, NOTHING)
     found = of_hessian(model, loss, NOTHING, exact_up_to=10, iterations=40)
     assert not found.settled and found.iterations == 40
+    assert found.largest_settled and not found.lowest_settled
     assert found.largest <= exact.largest * (1 + 1e-12)
     assert found.largest == pytest.approx(exact.largest, rel=1e-6)
     assert found.smallest_positive > exact.smallest_positive and found.kappa < exact.kappa

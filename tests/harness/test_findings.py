@@ -72,11 +72,12 @@ def test_the_noise_falls_as_one_over_the_batch(monkeypatch):
     monkeypatch.setattr(noise, "STEPS", {"quick": (0, 3)})
     monkeypatch.setattr(noise, "BATCHES", {"quick": (8, 128)})
     monkeypatch.setattr(noise, "MIDWAY", 3)
+    monkeypatch.setattr(noise, "OF_VARIANCE", {"quick": 60})
     found = {finding.at: finding.values for finding in noise.run("cpu", "quick")}
     assert list(found) == ["step 0", "step 3", "batch 8", "batch 128"]
     small, large = found["batch 8"], found["batch 128"]
     assert small["variance_low"] < small["variance"] < small["variance_high"]
-    # sixteen times, within what 60 draws of each can tell
+    # sixteen times, within what so many draws of each can tell
     assert 10 < small["variance"] / large["variance"] < 25
     assert found["step 3"]["noise_scale"] > 0
 
@@ -88,6 +89,32 @@ def test_standardising_the_inputs_mends_their_condition(monkeypatch):
     raw, standardised = (found[name]["inputs_kappa"] for name in CONDITIONED)
     assert raw > 1000 * standardised > 1000
     assert found[CONDITIONED[1]]["hessian_largest"] > 0
+
+
+def test_a_bound_of_lanczos_is_no_value(monkeypatch):
+    settings = [s for s in conditioning.settings() if s.workload == "deep_mlp/4x64-raw"]
+    monkeypatch.setattr(conditioning, "settings", lambda: settings)
+    monkeypatch.setattr(conditioning, "ITERATIONS", {"quick": 12})
+    (found,) = conditioning.run("cpu", "quick")
+    assert found.values["hessian_kappa"] is None and found.values["hessian_lowest"] is None
+    assert found.why["hessian_kappa"].startswith("at least ")
+    assert found.why["hessian_lowest"].startswith("at most -")
+    assert found.values["inputs_kappa"] > 1e6
+    assert (found.n, found.at) == (1437, "start, 12 iterations of Lanczos")
+
+
+def test_each_batch_size_draws_samples_of_its_own(monkeypatch):
+    """Drawn alike, they err together, and their slope by more than its interval says."""
+    seeds = []
+
+    def drawn(model, loss, train, batch, draws, seed):
+        seeds.append(seed)
+        return 1.0, 0.9, 1.1
+
+    monkeypatch.setattr(noise, "STEPS", {"quick": ()})
+    monkeypatch.setattr(noise, "MIDWAY", 0)
+    monkeypatch.setattr(noise.gradient_noise, "variance_of_gradient", drawn)
+    assert len([*noise.run("cpu", "quick")]) == len(seeds) == len({*seeds})
 
 
 CONDITIONED = ("deep_mlp/1x64-raw", "deep_mlp/1x64-standardised")

@@ -14,6 +14,7 @@ from harness.report.plots import batch_size, style
 from harness.report.probed import MOST, probed
 from harness.report.trials import trials
 from tests.harness.make_curves import curve, findings, noise_scale
+from tests.harness.make_evidence import finding
 from tests.harness.make_rows import row
 from tests.harness.report_page import page
 
@@ -111,6 +112,12 @@ def test_findings_are_one_table_with_intervals_and_reasons(tmp_path):
     assert "noise scale 45 [36, 54]" in shown.text
     assert '<a href="#findings">' in shown.html
     assert 'id="findings"' not in page(tmp_path, [row()]).html
+
+
+def test_the_least_and_the_most_are_no_interval():
+    ends = {"time_share": 0.5, "time_share_low": 0.4, "time_share_high": 0.6}
+    ((line,), _) = probed([finding("products", n=5, **ends)])
+    assert line.values == "time share 0.500 (seen: 0.400 to 0.600)"
 
 
 def test_many_findings_are_bounded_and_the_rest_is_told(tmp_path):

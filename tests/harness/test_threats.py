@@ -10,9 +10,11 @@ from typing import Any
 import pytest
 
 import workloads
+from harness.report import threats_of_trials
 from harness.report.frame import frame
 from harness.report.runs import Run
-from harness.report.threats import THREATS, TRAINED_ON, Grounds, threats
+from harness.report.threats import THREATS, Grounds, threats
+from harness.report.threats_of_trials import TRAINED_ON
 from harness.studies.spec import Evidence
 from tests.harness.make_curves import curve, setting
 from tests.harness.make_rows import row
@@ -139,6 +141,17 @@ def test_data_seeds_and_rates_of_trials():
     assert told(curves=shared).startswith(f"{len(shared)} of {len(shared)} trials shared their")
 
 
+def test_a_best_rate_at_the_edge_of_the_grid_is_told():
+    def tuned(subject, edge):
+        return sound(kind="convergence", subject=subject, provider="sgd", rate_on_edge=edge)
+
+    inside, beyond = tuned("cnn", False), tuned("rnn", True)
+    assert not any("learning rate was tuned" in words for words in found([sound(), inside]))
+    words = " ".join(found([sound(), inside, beyond]))
+    assert "In 1 of 2 settings whose learning rate was tuned the best is the first or" in words
+    assert "(rnn by sgd): one beyond it may be better" in words
+
+
 def test_sizes_of_data_sets_are_those_of_the_workloads():
     own = {"cartpole"}  # an agent makes its own
     assert set(TRAINED_ON) == set(workloads.NAMES) - own
@@ -147,8 +160,13 @@ def test_sizes_of_data_sets_are_those_of_the_workloads():
 
 
 def test_no_threat_is_forgotten():
-    public = {f for name, f in inspect.getmembers(module, inspect.isfunction) if name[0] != "_"}
-    assert {f for f in public if f.__module__ == module.__name__} == {*THREATS, threats}
+    public = {
+        f
+        for room in (module, threats_of_trials)
+        for name, f in inspect.getmembers(room, inspect.isfunction)
+        if name[0] != "_" and f.__module__ == room.__name__
+    }
+    assert public == {*THREATS, threats}
 
 
 def test_what_a_file_may_hold_breaks_none(tmp_path):
