@@ -21,6 +21,7 @@ from numpy.typing import ArrayLike, NDArray
 Floats = NDArray[np.float64]
 
 BOOTSTRAP_DRAWS = 4000
+FEWEST = 3  # pairs; the order of fewer is chance's too often
 MIN_PAIRS = 5  # fewer have too few distinct resamples to tell their own spread
 
 
@@ -168,6 +169,60 @@ def paired_ratio(
     low, _ = percentiles(np.where(np.isnan(draws), 0.0, draws), first.size, confidence)
     _, high = percentiles(np.where(np.isnan(draws), math.inf, draws), first.size, confidence)
     return ratio, low, high
+
+
+def bounded_ratio(
+    a: ArrayLike, b: ArrayLike, a_least: ArrayLike, b_least: ArrayLike
+) -> tuple[float, float, float]:
+    """`paired_ratio`, with an interval that holds whatever was not reached would have taken.
+
+    A trial that was given up is known only not to have got there with what it spent. So the
+    interval runs from where a's would have got there at once to where b's would have.
+
+    Args:
+        a, b: as of `paired_ratio`.
+        a_least, b_least: [n], what each took at least: the same where it got there, and what it
+            spent, above 0, where it was given up; infinite where it never can.
+
+    Raises:
+        ValueError: as of `paired_ratio`.
+    """
+    ratio, low, high = paired_ratio(a, b)
+    if np.size(a) < MIN_PAIRS:
+        return ratio, low, high
+    return (
+        ratio,
+        min(low, paired_ratio(a_least, b)[1]),
+        max(high, paired_ratio(a, b_least)[2]),
+    )
+
+
+def ahead(
+    a: ArrayLike, b: ArrayLike, a_least: ArrayLike, b_least: ArrayLike, floor: float = 0.0
+) -> int:
+    """Whether b is quicker than a over the same seeds: 1, slower: -1, or neither is told: 0.
+
+    From five pairs on by the interval of `bounded_ratio`. Fewer have none, and there only the
+    order of all seeds says something: that each of three of one setting is ahead of each of the
+    other's has a chance of one in twenty where the two are the same, and the other way round as
+    much, so that one such answer in ten is chance's. Of fewer than FEWEST nothing is said.
+
+    Args:
+        a, b, a_least, b_least: as of `bounded_ratio`.
+        floor: the share by which the ratio has to exceed 1 before it is taken for a difference.
+
+    Raises:
+        ValueError: as of `paired_ratio`.
+    """
+    ratio, low, high = bounded_ratio(a, b, a_least, b_least)
+    bound = 1 + floor
+    if np.size(a) < FEWEST or 1 / bound <= ratio <= bound:
+        return 0
+    if np.size(a) >= MIN_PAIRS:
+        return 1 if low > 1 else -1 if high < 1 else 0
+    if np.min(_times(a_least)) > np.max(_times(b)) * bound:
+        return 1
+    return -1 if np.max(_times(a)) * bound < np.min(_times(b_least)) else 0
 
 
 def percentiles(draws: ArrayLike, n: int, confidence: float = 0.95) -> tuple[float, float]:

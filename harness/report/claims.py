@@ -8,10 +8,10 @@ from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 # modules, not names from them: what studies use of the report may be what imports this file
-from harness import studies
+from harness import studies, survival
 from harness.report import plots
 from harness.report.words import count, plain, whole
-from harness.studies import duel, spec
+from harness.studies import spec
 
 UNTRAINED = "training"  # the section that stands for all plots of curves where there are none
 
@@ -112,7 +112,7 @@ def by_chance(found: Sequence[Claim]) -> str:
         for claim in found
         if claim.verdict != spec.NOT_MEASURED and (told := _FEW.findall(claim.effect))
     ]
-    chances = [1 / math.comb(2 * n, n) for n in seeds if n >= duel.FEWEST]
+    chances = [1 / math.comb(2 * n, n) for n in seeds if n >= survival.FEWEST]
     if not chances:
         return ""
     return (

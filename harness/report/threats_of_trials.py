@@ -76,9 +76,9 @@ def rates_on_edge(grounds: Grounds) -> str:
     told = [f"{subject} by {optimizer}" for subject, optimizer in named]
     more = f" and {len(told) - _SHOWN} more" if told[_SHOWN:] else ""
     return (
-        f"In {len(edge)} of {count(len(tuned), 'setting')} whose learning rate was tuned the best is "
-        f"the first or the last that was tried ({', '.join(told[:_SHOWN])}{more}): one beyond it may "
-        "be better, and another setting ahead."
+        f"In {len(edge)} of {count(len(tuned), 'setting')} whose learning rate was tuned the best "
+        f"is the first or the last that was tried ({', '.join(told[:_SHOWN])}{more}): one beyond "
+        "it may be better, and another setting ahead."
     )
 
 

@@ -10,7 +10,6 @@ from harness.curve import FAILED, REACHED, Curve
 from harness.report.amounts import amount, power
 from harness.report.words import count, plain
 from harness.studies.compare import DEVICES, took, usable
-from harness.studies.duel import FEWEST
 from harness.studies.spec import DEPENDS, REFUTED, SUPPORTED, UNCLEAR, Evidence
 
 
@@ -45,7 +44,7 @@ def every_seed(curves: Sequence[Curve]) -> tuple[str, str, str]:
     if early := values.count(0.0):
         words += f", {early} met it before any step: that says nothing of training"
     effect = f"{k} of {n} [{low:.0%}, {high:.0%}]"
-    return (verdict if n >= FEWEST and not early else UNCLEAR), words, effect
+    return (verdict if n >= survival.FEWEST and not early else UNCLEAR), words, effect
 
 
 def initially(curves: Sequence[Curve]) -> float | None:

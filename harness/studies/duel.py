@@ -1,12 +1,7 @@
 """Two settings over the same seeds: what trials say of a claim that one is ahead.
 
-From five pairs of seeds on the interval decides (harness.survival.paired_ratio). Fewer have none.
-There only the order of all seeds says something: that each of three seeds of one setting is ahead
-of each of the other's has a chance of one in twenty where the two are the same, and that the
-others are ahead of these has as much, so that one such verdict in ten is chance's.
-
-A trial that was given up has an infinite time, and is known only not to have got there with what
-it spent. A verdict therefore has to hold whatever it would have taken from there on.
+From five pairs of seeds on an interval decides, of fewer the order of all seeds, and of three of
+each one such verdict in ten is chance's (harness.survival.ahead).
 """
 
 from __future__ import annotations
@@ -18,9 +13,9 @@ from typing import NamedTuple
 
 from harness import survival
 from harness.report.words import count, digits, ratio
-from harness.studies.spec import REFUTED, SUPPORTED, UNCLEAR, by_interval
+from harness.studies.spec import REFUTED, SUPPORTED, UNCLEAR
 
-FEWEST = 3  # seeds; the order of fewer is chance's too often
+_VERDICTS = {1: SUPPORTED, -1: REFUTED, 0: UNCLEAR}
 
 
 class Told(NamedTuple):
@@ -107,24 +102,15 @@ class Duel:
         """
         if not all(x > 0 for x in (*self.a, *self.b)):
             return math.nan, 0.0, math.inf
-        value, low, high = survival.paired_ratio(self.a, self.b)
-        if not self.few:
-            low = min(low, survival.paired_ratio(self.a_least, self.b)[1])
-            high = max(high, survival.paired_ratio(self.a, self.b_least)[2])
-        return value, low, high
+        return survival.bounded_ratio(self.a, self.b, self.a_least, self.b_least)
 
     @property
     def verdict(self) -> str:
         """Whether b is better than a."""
-        if self.doubt or self.n < FEWEST or self.neither:
+        if self.doubt or self.neither:
             return UNCLEAR
-        bound = 1 + self.floor
-        if self.few:
-            if min(self.a_least) > max(self.b) * bound:
-                return SUPPORTED
-            return REFUTED if max(self.a) * bound < min(self.b_least) else UNCLEAR
-        value, low, high = self.ratio
-        return UNCLEAR if 1 / bound <= value <= bound else by_interval(low, high)
+        times = (self.a, self.b, self.a_least, self.b_least)
+        return _VERDICTS[survival.ahead(*times, self.floor)]
 
     @property
     def given_up_sooner(self) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
@@ -130,13 +129,6 @@ class Study(Protocol):
 def not_measured(what: str) -> Verdict:
     """The verdict where the evidence is not there."""
     return Verdict(NOT_MEASURED, f"not measured: {what}")
-
-
-def by_interval(low: float, high: float, neutral: float = 1.0) -> str:
-    """SUPPORTED where the whole interval is above `neutral`, REFUTED where below, else UNCLEAR."""
-    if math.isnan(low) or math.isnan(high):
-        return UNCLEAR
-    return SUPPORTED if low > neutral else REFUTED if high < neutral else UNCLEAR
 
 
 def combined(verdicts: Sequence[str]) -> str:

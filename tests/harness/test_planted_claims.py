@@ -172,3 +172,17 @@ def test_where_one_got_there_and_one_did_not_a_ratio_tells_nothing():
     )
     assert found.verdict == UNCLEAR and "∞" not in found.effect
     assert found.effect.startswith("2 of 3 seeds got there against 0 in steps")
+
+
+def test_an_answer_is_told_in_words():
+    made = f"{'man is to woman as king is to':44} {'queen':12} {'queen':12} right"
+    found = studies.load("word_vectors").judge(
+        from_trials(target("word2vec", 1, 2, 3, generated=f"question found expected\n{made}"))
+    )
+    told = "Asked “man is to woman as king is to”, it finds “queen”, expected is “queen”: right."
+    assert found.words.endswith(told)
+
+
+def test_cases_are_counted_once():
+    found = studies.load("minibatch_cost").judge(E(timed({32: 1e-4, 1024: 1e-3})))
+    assert found.words.startswith("Of 1 case the step on the small batch is faster in 1; the large")

@@ -135,6 +135,36 @@ def test_the_quickest_batch_size_is_told_for_each_device(all_curves):
     assert words.count("Not every seed got there: batch 2 (0 of 3)") == 2
 
 
+@pytest.mark.parametrize(
+    ("seconds", "told"),
+    [
+        (
+            (1.0, 1.1, 1.2),
+            "batch 8 has the least median with 1.10 s, and cannot be told apart",
+        ),
+        ((3.0, 3.1, 3.2), "batch 8 is the quickest with 1.10 s"),
+    ],
+)
+def test_the_quickest_is_no_other_than_those_it_cannot_be_told_from(seconds, told):
+    def trained(batch, seed, taken):
+        made = curve(batch=batch, seed=seed)
+        last = dataclasses.replace(made.points[-1], seconds=taken, metric=TARGET)
+        return dataclasses.replace(made, points=(made.points[0], last))
+
+    of = [trained(8, s, t) for s, t in enumerate((0.9, 1.1, 1.15))]
+    of += [trained(32, s, 1.01 * t) for s, t in enumerate(seconds)]
+    (shown,) = parts("time_to_target", of).values()
+    words = plots.load("time_to_target").caption(shown)
+    assert told in words and ("batch 32 (1.11 s)" in words) == ("apart" in told)
+    # given up after less than the others took, it may have been as quick
+    never = {"status": CENSORED, "reason": "given up"}
+    for spent, apart in ((1.0, True), (5.0, False)):
+        late = [dataclasses.replace(trained(128, s, spent), **never) for s in range(3)]
+        (shown,) = parts("time_to_target", [*of, *late]).values()
+        words = plots.load("time_to_target").caption(shown)
+        assert ("batch 128 (∞)" in words) == apart
+
+
 def test_the_chosen_rate_and_an_optimum_on_the_edge_are_marked():
     inside = setting("mlp", "sgd", 32)
     edge = [

@@ -23,7 +23,6 @@ from harness.studies.spec import (
     VERDICTS,
     Evidence,
     Verdict,
-    by_interval,
     combined,
 )
 from tests.harness.make_curves import curves as all_curves
@@ -245,11 +244,6 @@ def test_studies_need_no_torch():
 )
 def test_several_verdicts_make_one(verdicts, expected):
     assert combined(verdicts) == expected
-
-
-def test_an_interval_decides():
-    found = [by_interval(*ends) for ends in ((1.1, 2), (0.5, 0.9), (0.9, 1.1), (math.nan, 2))]
-    assert found == [SUPPORTED, REFUTED, UNCLEAR, UNCLEAR]
 
 
 def test_transfers_are_counted_in():

@@ -8,6 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.survival import (
+    ahead,
+    bounded_ratio,
     expected_running_time,
     kaplan_meier,
     median,
@@ -226,3 +228,42 @@ def test_bad_input_is_refused():
         paired_ratio([0, 2], [1, 1])
     with pytest.raises(ValueError, match="confidence should be between 0 and 1"):
         reached([1, 2], confidence=95)
+
+
+def test_an_interval_holds_whatever_was_given_up_would_have_taken():
+    a, b = (10.0, 11.0, 9.0, 10.0, 12.0), (INF,) * 5
+    assert paired_ratio(a, b)[2] < 1e-9  # as if b never got there
+    _, low, high = bounded_ratio(a, b, a, (5.0,) * 5)
+    assert low == 0 and high == pytest.approx(2.1, rel=0.15)  # it may have, right after 5
+    assert bounded_ratio(a, a, a, a) == paired_ratio(a, a)
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "a_least", "b_least", "floor", "expected"),
+    [
+        ((4, 5, 6), (1, 2, 3), None, None, 0.0, 1),
+        ((1, 2, 3), (4, 5, 6), None, None, 0.0, -1),
+        ((4, 5, 6), (1, 2, 4), None, None, 0.0, 0),
+        ((4, 5), (1, 2), None, None, 0.0, 0),
+        ((4, 5, 6), (3.99, 3.98, 3.97), None, None, 0.02, 0),
+        ((INF,) * 3, (1, 2, 3), (9,) * 3, None, 0.0, 1),
+        ((INF,) * 3, (1, 2, 3), (2,) * 3, None, 0.0, 0),
+        ((1, 2, 3), (INF,) * 3, None, (9,) * 3, 0.0, -1),
+        ((1, 2, 3), (INF,) * 3, None, (2,) * 3, 0.0, 0),
+        ((INF,) * 5, (1, 2, 3, 1, 2), (9,) * 5, None, 0.0, 1),
+        ((INF,) * 5, (1, 2, 3, 1, 2), (1,) * 5, None, 0.0, 0),
+        ((1, 2, 3, 1, 2), (INF,) * 5, None, (1,) * 5, 0.0, 0),
+        ((INF,) * 5, (INF,) * 5, (9,) * 5, (9,) * 5, 0.0, 0),
+    ],
+)
+def test_who_is_ahead_is_told_where_nothing_else_is_possible(
+    a, b, a_least, b_least, floor, expected
+):
+    assert ahead(a, b, a_least or a, b_least or b, floor) == expected
+
+
+def test_of_three_equal_seeds_one_answer_in_ten_is_chances():
+    rng = np.random.default_rng(3)
+    draws = rng.lognormal(0, 0.3, (2000, 2, 3))
+    told = np.mean([ahead(a, b, a, b) != 0 for a, b in draws])
+    assert 0.08 < told < 0.12

@@ -8,7 +8,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from harness import batch_size
+from harness import batch_size, survival
+from harness.curve import DIVERGED, FAILED, REACHED
+from harness.noise import ASSUMED
 from harness.report.amounts import amount, reached, spread
 from harness.report.frame import drawable
 from harness.report.plots import style
@@ -101,14 +103,18 @@ def caption(part: pd.DataFrame) -> str:
             continue
         device = line["device"].iloc[0]
         best = line.sort_values("median", kind="stable").iloc[0]
+        rows = part[part["device"] == device]
         n = " or ".join(map(str, sorted(set(line["n"]))))
         words = f"{processor(device)}, {n} seeds: "
         if best["median"] < math.inf:
-            words += f"batch {whole(best['batch'])} is the quickest with "
+            rivals = _rivals(rows, line, best["batch"])
+            words += f"batch {whole(best['batch'])} "
+            words += "has the least median with " if rivals else "is the quickest with "
             words += f"{amount(best['median'], 'seconds')}"
+            words += f", and cannot be told apart from {_and(rivals)}" if rivals else ""
         else:
             words += "no batch size of which half of the seeds got there"
-        sentences.append(words + _predicted(part[part["device"] == device]) + ".")
+        sentences.append(words + _predicted(rows) + ".")
         short = line[line["reached"] < line["n"]]
         if len(short):
             which = ", ".join(
@@ -141,6 +147,33 @@ def _lines(part: pd.DataFrame) -> list[pd.DataFrame]:
         line = pd.DataFrame(known, columns=columns)
         found.append(line.rename(columns={"least": "low", "most": "high"}))
     return found
+
+
+def _rivals(rows: pd.DataFrame, line: pd.DataFrame, best: float) -> list[str]:
+    """The batch sizes that may be as quick as the best, e.g. "batch 32 (54.4 ms)"."""
+    rows = rows.assign(least=_least(rows))
+    first = rows[rows["batch"] == best]
+    found = []
+    for batch, middle in line[["batch", "median"]].itertuples(index=False):
+        pairs = rows[rows["batch"] == batch].merge(first, on="seed", suffixes=("", "_of_best"))
+        pairs = pairs.drop_duplicates("seed", keep="last")
+        names = ("seconds_to_target", "seconds_to_target_of_best", "least", "least_of_best")
+        numbers = [pairs[name] for name in names]
+        known = len(pairs) > 0 and all((number > 0).all() for number in numbers)
+        if batch != best and not (known and survival.ahead(*numbers, floor=ASSUMED) == 1):
+            found.append(f"batch {whole(batch)} ({amount(middle, 'seconds')})")
+    return found
+
+
+def _least(rows: pd.DataFrame) -> pd.Series:
+    """Seconds that each trial takes at least: those that were given up, what they spent."""
+    spent = rows["seconds_spent"].where(rows["status"] != DIVERGED, math.inf)
+    spent = spent.where(rows["status"] != FAILED, 0.0)  # an error is no sign that it takes long
+    return rows["seconds_to_target"].where(rows["status"] == REACHED, spent)
+
+
+def _and(names: list[str]) -> str:
+    return " and ".join([", ".join(names[:-1]), names[-1]] if names[1:] else names)
 
 
 def _step_seconds(rows: pd.DataFrame) -> float:
