@@ -30,8 +30,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command.
 
     The exit status: 0 done, 1 a kernel is wrong or fails to compile well, a target was not reached
-    or a run is slower than the one before, 2 bad input, in one line on stderr.
+    or a run is slower than the one before, 2 bad input or interrupted, in one line on stderr.
     """
+    try:
+        return _run(arguments)
+    except KeyboardInterrupt:
+        return _refuse("interrupted")
+
+
+def _run(arguments: Sequence[str] | None) -> int:
     parser = _Parser(
         prog="python -m harness",
         description="Measuring is done by: pytest --benchmark-only (options: pytest --help, "
@@ -236,8 +243,10 @@ def _sweep(chosen: argparse.Namespace) -> int:
 def _report(results: Path, wanted: Sequence[str], form: str) -> int:
     from harness import report, store
     from harness.report import export
-    from harness.report.runs import read
+    from harness.report.runs import Run, read
+    from harness.words import skipped
 
+    runs: Sequence[Run] = ()
     try:
         runs, folder = read(results, wanted)
         path = folder / store.REPORT
@@ -247,7 +256,7 @@ def _report(results: Path, wanted: Sequence[str], form: str) -> int:
             path = path.with_suffix(export.SUFFIXES[form])
             export.write_all(form, runs, path)
     except (store.StoreError, ValueError) as error:
-        return _refuse(str(error))
+        return _refuse(f"{error}{skipped([p for run in runs for p in run.problems])}")
     except OSError as error:
         return _refuse(f"cannot write the report to {folder}: {error.strerror or error}")
     for problem in (problem for run in runs for problem in run.problems):

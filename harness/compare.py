@@ -15,6 +15,7 @@ from harness.changes import Changes, changes
 from harness.environment import machine_id
 from harness.record import CONVERGENCE, OK, Row, number
 from harness.report.words import plain, whole
+from harness.words import skipped
 
 _UNTOLD = "None"  # of what an environment does not say
 
@@ -50,7 +51,7 @@ def read(results: Path, wanted: str) -> Run:
     rows, problems = store.read(folder)
     environment, more = store.read_environment(folder)
     if not any(row.status == OK for row in rows):
-        raise CannotCompare(f"nothing was measured in {folder}")
+        raise CannotCompare(f"nothing was measured in {folder}{skipped(problems)}")
     return Run(
         plain(folder.resolve().name), folder.resolve(), rows, environment, [*problems, *more]
     )

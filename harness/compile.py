@@ -11,6 +11,7 @@ TRITON_INTERPRET, under which Triton has nothing to compile.
 from __future__ import annotations
 
 import json
+import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -86,8 +87,8 @@ def run(
         OSError: json_file cannot be written.
         BrokenProcessPool: the compiler crashed.
     """
-    if json_file is not None and (json_file.is_dir() or not json_file.parent.is_dir()):
-        raise OSError(f"cannot write {json_file}: not a file in a folder that exists")
+    if json_file is not None:
+        _check_writable(json_file)
     entries = compile_all(architectures, per_kernel, loads)
     if json_file is not None:
         json_file.write_text(json.dumps([asdict(entry) for entry in entries], indent=1) + "\n")
@@ -98,6 +99,19 @@ def run(
         print(f"{' '.join(where)}: {'; '.join(entry.problems)}")
     print(f"{len(entries)} builds, {len(wrong)} with problems")
     return 1 if wrong else 0
+
+
+def _check_writable(file: Path) -> None:
+    """Raise the OSError of `run` before minutes are spent on what cannot be kept."""
+    if file.is_dir() or not file.parent.is_dir():
+        raise OSError(f"cannot write {file}: not a file in a folder that exists")
+    try:
+        if file.exists():
+            file.open("ab").close()
+        else:
+            tempfile.TemporaryFile(dir=file.parent).close()
+    except OSError as error:
+        raise OSError(f"cannot write {file}: {error.strerror}; give another --json") from None
 
 
 def compile_all(

@@ -63,7 +63,7 @@ def run(
         cluster: what runs them in the engine's place, many settings at a time.
 
     Returns:
-        0 if all seeds of all settings reached their targets, else 1.
+        0 if all seeds of all settings reached their targets, 2 if it was interrupted, else 1.
 
     Raises:
         CannotSweep: no such setting, or no such device.
@@ -96,9 +96,11 @@ def run(
     told = ", ".join(f"{n} {status}" for status, n in counts.items() if n) or "no rows"
     print(f"{told} in {sweep.run}")
     if interrupted:
-        print(f"interrupted; go on with --resume {sweep.run}")
+        print(f"interrupted; go on with --resume {sweep.run}", file=sys.stderr)
     print(f"{REPORT}: python -m harness report {sweep.run}")
-    return 0 if rows and all(row.status == record.OK for row in rows) else 1
+    if interrupted:
+        return 2
+    return 0 if all(row.status == record.OK for row in rows) else 1
 
 
 def over_ranks(options: Options) -> int:

@@ -6,6 +6,7 @@ What the report alone shows is put into words by harness/report/words.py.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 _MOST = 6  # decimals of a ratio
 
@@ -13,6 +14,13 @@ _MOST = 6  # decimals of a ratio
 def count(number: float, noun: str) -> str:
     """e.g. count(2, "row") is "2 rows"."""
     return f"{number:,.0f} {noun}{'' if number == 1 else 's'}"
+
+
+def skipped(problems: Sequence[str]) -> str:
+    """What a refusal adds where lines of a file were skipped: the first, and how many more."""
+    lines = [problem for problem in problems if ": skipped: " in problem]
+    more = f", and {count(len(lines) - 1, 'more line')}" if len(lines) > 1 else ""
+    return f" ({lines[0]}{more})" if lines else ""
 
 
 def digits(value: float) -> str:

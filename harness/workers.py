@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
@@ -25,9 +26,28 @@ def pool() -> Iterator[ProcessPoolExecutor]:
         _usable_cores(), multiprocessing.get_context("spawn"), _compile_not_interpret
     )
     try:
+        with _undisturbed():
+            # each starts a process
+            for _ in range(_usable_cores()):
+                found.submit(_compile_not_interpret)
         yield found
+    except KeyboardInterrupt:
+        for process in multiprocessing.active_children():
+            process.terminate()  # a build may take a while yet
+        raise
     finally:
         found.shutdown(wait=False, cancel_futures=True)
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Ctrl-C waits until the block is left, and is never heard by processes started in it: else
+    each of them would print a trace of its own."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def results(tasks: Sequence[Future[T]], title: str, told: Callable[[T], str]) -> list[T]:

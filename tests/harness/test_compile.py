@@ -2,8 +2,10 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
@@ -201,6 +203,25 @@ def test_a_file_that_cannot_be_written_is_refused_before_anything_is_built(capsy
     assert main(["compile", "--json", str(tmp_path / name)]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert str(tmp_path / name) in line
+
+
+def test_a_folder_that_takes_no_file_is_found_before_anything_is_built(capsys, monkeypatch):
+    monkeypatch.setattr(compile, "compile_all", None)
+    assert main(["compile", "--json", "/proc/figures.json"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "cannot write /proc/figures.json: " in line and line.endswith("give another --json")
+
+
+@pytest.mark.slow
+def test_an_interrupt_is_one_line_and_soon_over():
+    command = [sys.executable, "-m", "harness", "compile", "--arch", "sm_90"]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    while len(children.read_text().split()) < 2:  # one keeps the resources
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: all of them
+    _, said = process.communicate(timeout=60)
+    assert (process.returncode, said.strip()) == (2, "python -m harness: interrupted")
 
 
 def test_a_compiler_that_crashes_is_a_failure_in_one_line(monkeypatch, capsys):

@@ -60,6 +60,39 @@ def test_a_run_without_rows_is_one_line(results, capsys):
     assert "no rows to report" in said(capsys)[1]
 
 
+@pytest.mark.parametrize(
+    ("content", "more"), [("{\n", ")"), ("{\n\xff\n{}\n", ", and 2 more lines)")]
+)
+def test_a_run_of_garbage_is_one_line_that_names_it(results, capsys, content, more):
+    (results / "machine" / "first" / store.ROWS).write_text(content, "latin-1")
+    for command in (["report"], ["compare", "first", "first"]):
+        assert main([*command, "--results", str(results)]) == 2
+        (line,) = said(capsys)[1].splitlines()
+        assert "(first/rows.jsonl, line 1: skipped: not JSON" in line and line.endswith(more)
+
+
+@pytest.mark.parametrize(
+    ("inside", "command"),
+    [
+        ("harness.train.run", ["train", "neuron"]),
+        ("harness.check.run", ["check", "x.py"]),
+        ("harness.compile.run", ["compile"]),
+        ("harness.report.write_all", ["report"]),
+        ("harness.compare.compare", ["compare", "first", "first"]),
+        ("harness.sweep.chosen", ["sweep"]),
+        ("harness.doctor.diagnose", ["doctor"]),
+    ],
+)
+def test_an_interrupt_is_one_line(results, capsys, monkeypatch, inside, command):
+    def interrupt(*arguments, **more):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(inside, interrupt)
+    where = ["--results", str(results)] if command[0] in ("report", "compare") else []
+    assert main([*command, *where]) == 2
+    assert said(capsys) == ("", "python -m harness: interrupted")
+
+
 def test_a_report_that_cannot_be_written_is_one_line(results, capsys):
     (results / "machine" / "first" / store.REPORT).mkdir()
     assert main(["report", "--results", str(results)]) == 2

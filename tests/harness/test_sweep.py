@@ -44,6 +44,16 @@ def test_a_device_that_is_not_there_is_one_line(tmp_path, capsys, monkeypatch):
     assert "no CUDA device: none is installed" in capsys.readouterr().err
 
 
+def test_a_sweep_that_is_interrupted_says_how_to_go_on(tmp_path, capsys, monkeypatch):
+    def interrupt(*arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("harness.session.Session.converge", interrupt)
+    assert main(["sweep", NEURON, f"--results={tmp_path}"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"interrupted; go on with --resume {tmp_path}")
+
+
 def test_a_sweep_is_a_run_and_one_that_is_resumed_does_nothing_twice(tmp_path, capsys, quiet):
     command = ["sweep", NEURON, f"--results={tmp_path}"]
     assert main(command) == 0
