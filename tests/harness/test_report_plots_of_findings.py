@@ -88,7 +88,8 @@ def test_the_line_of_one_over_b_lies_in_the_middle_of_the_variances():
     np.testing.assert_allclose(np.asarray(line.get_xdata()) * np.asarray(line.get_ydata()), 8.0)
     words = plots.load("gradient_noise").caption(part.frame)
     assert "1.00 to 1.00 times the line's; its interval has the line in it at 3 of 3" in words
-    assert "10 [9, 11] samples at step 0, and 110 [99, 121] samples at step 100." in words
+    assert "The noise scale, in samples, was 10 [9, 11] at step 0, " in words
+    assert words.count("] at step ") == words.count("[") and "110 [99, 121] at step 100." in words
     assert len(told("gradient_noise", part.frame)) == 5
     off = [finding("noise", at=f"batch {b}", batch=b, **ends("variance", 1.0)) for b in (1, 4, 16)]
     words = plots.load("gradient_noise").caption(only("gradient_noise", table_of(off)).frame)

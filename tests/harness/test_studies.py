@@ -1,7 +1,6 @@
 """Every study, on synthetic evidence: each verdict that it can give, and none but by evidence."""
 
 import dataclasses
-import math
 import subprocess
 import sys
 import types

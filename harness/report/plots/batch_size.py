@@ -32,9 +32,9 @@ INTRO = (
     "seeds did: however large the batch, S_min steps are needed, and however small, E_min samples "
     "(the dashed lines). At the critical "
     "batch size E_min / S_min both are twice their least; the band is its 95 % interval "
-    "(McCandlish et al. 2018, arXiv 1812.06162). The dash-dotted line and its band, where a probe "
-    "measured it, are the gradient noise scale, tr(Σ) / |G|², of plain stochastic gradient "
-    "descent: by theory it predicts the critical batch size."
+    "(McCandlish et al. 2018, arXiv 1812.06162). The dash-dotted lines and their bands, where a "
+    "probe measured it, are the gradient noise scale, tr(Σ) / |G|², at each step looked at of "
+    "plain stochastic gradient descent: by theory it predicts the critical batch size."
 )
 
 _LEFT, _ACROSS, _TOP, _HIGH, _BELOW = 56.0, 304.0, 38.0, 150.0, 66.0  # points
@@ -62,7 +62,7 @@ def figure(part: pd.DataFrame) -> Figure | None:
     found = _steps(part)
     if len(found) < 2:
         return None
-    top = _TOP + (_LINE if _last(_noise(part)) else 0)
+    top = _TOP + (_LINE if _known(_noise(part)) else 0)
     fig = panels.sheet(top + 2 * _HIGH + _BELOW + 36)
     fitted = _fit(part)
     axes = panels.place(fig, _LEFT, top, _ACROSS, _HIGH)
@@ -144,27 +144,40 @@ def _noise(part: pd.DataFrame) -> tuple[Noise, ...]:
     return found
 
 
-def _last(noise: Sequence[Noise]) -> Noise | None:
-    """The one to be drawn: of those that are numbers that nearest to the target."""
-    return next((each for each in reversed(noise) if each.known), None)
+def _known(noise: Sequence[Noise]) -> list[Noise]:
+    """Those that are numbers, all of which are drawn: which of them is to predict is not known."""
+    return [each for each in noise if each.known]
 
 
 def _noise_words(noise: Sequence[Noise], critical: Estimate | None) -> list[str]:
-    """The noise scale, how far it is from the critical batch size, and what it was before."""
-    last = _last(noise)
-    if last is None:
-        return ["The gradient noise scale was infinite at each step looked at."] if noise else []
-    words = f"The gradient noise scale was {_interval(last.scale)} samples at {last.at} "
-    words += f"({count(last.draws, 'draw')})"
-    if critical and 0 < critical.value < math.inf:
-        value = last.scale.value / critical.value
-        low = last.scale.low / critical.high
-        high = last.scale.high / critical.low if critical.low > 0 else math.inf
-        ends = f"{compact(value)} [{compact(low)}, {compact(high)}] times the critical batch size"
-        agree = "their intervals allow the two to be one" if low <= 1 <= high else "they disagree"
-        words += f", {ends}: {agree}"
-    others = [f"{each.at}: {amount(each.scale.value, 'steps')}" for each in noise if each != last]
-    return [f"{words}.", *([f"At other steps: {', '.join(others)}."] if others else [])]
+    """The noise scale at each step, and how far it is from the critical batch size at all of them.
+
+    That a step's interval allows the two to be one says little where there are several steps to
+    choose from. So it is told only where all of them do.
+    """
+    if not noise:
+        return []
+    known = _known(noise)
+    each = [f"{_interval(one.scale) if one.known else '∞'} at {one.at}" for one in noise]
+    words = f"The gradient noise scale, in samples, was {', '.join(each)}"
+    words += f" ({count(min(one.draws for one in noise), 'draw')}{' each' * (len(noise) > 1)})"
+    if known and critical and 0 < critical.value < math.inf:
+        ratios = [one.scale.value / critical.value for one in known]
+        ends = " to ".join(dict.fromkeys(compact(end) for end in (min(ratios), max(ratios))))
+        words += f", {ends} times the critical batch size: {_agreement(known, critical)}"
+    return [f"{words}."]
+
+
+def _agreement(noise: Sequence[Noise], critical: Estimate) -> str:
+    """Whether the noise scales may be the critical batch size, by the intervals of all."""
+    allowed = sum(
+        one.scale.low <= critical.high and critical.low <= one.scale.high for one in noise
+    )
+    if allowed == len(noise):
+        return "their intervals allow the two to be one"
+    if allowed:
+        return f"the two may be one at {allowed} of {count(len(noise), 'step')}, and not at others"
+    return "they disagree" + (" at each step" if len(noise) > 1 else "")
 
 
 def _interval(found: Estimate) -> str:
@@ -176,9 +189,10 @@ def _interval(found: Estimate) -> str:
 def _steps_by_batch(
     axes: Axes, part: pd.DataFrame, found: dict[float, Times], fitted: Fit | str
 ) -> None:
-    batches, noise = list(found), _last(_noise(part))
-    near = noise and batches[0] / _FAR < noise.scale.value < batches[-1] * _FAR
-    across = limits([*batches, noise.scale.value] if noise and near else batches)
+    batches, noise = list(found), _known(_noise(part))
+    scales = [one.scale.value for one in noise]
+    near = [scale for scale in scales if batches[0] / _FAR < scale < batches[-1] * _FAR]
+    across = limits([*batches, *near])
     seeds = part[part["steps_to_target"].between(1e-9, 1e15)]
     up = limits([*seeds["steps_to_target"]] or [1.0, 10.0], margin=0.12)
     log_axis(axes.xaxis, across, batch_ticks(batches))
@@ -192,8 +206,12 @@ def _steps_by_batch(
         for least in (np.full_like(x, fitted.s_min.value), fitted.e_min.value / x):
             axes.plot(x, least, color=MUTED, linewidth=1.0, linestyle=(0, (4, 3)))
         _mark(axes, fitted.critical, f"critical {_interval(fitted.critical)}")
+    for one in noise:
+        _mark(axes, one.scale, "", _NOISE, "-.")
     if noise:
-        _mark(axes, noise.scale, f"noise scale {_interval(noise.scale)}", _NOISE, "-.", _LINE)
+        ends = " to ".join(amount(f(scales), "steps") for f in (min, max))
+        told = f"{ends}, at {len(noise)} steps" if noise[1:] else _interval(noise[0].scale)
+        _name(axes, near or scales, f"noise scale {told}", _NOISE, _LINE)
     axes.plot(seeds["batch"], seeds["steps_to_target"], "o", color=_COLOR, ms=3, alpha=0.6)
     _medians(axes, list(found.items()), up[1])
 
@@ -230,17 +248,24 @@ def _medians(axes: Axes, found: list[tuple[float, Times]], top: float) -> None:
             axes.plot([batch], [top], "^", color=_COLOR, ms=8, mfc=PAPER, clip_on=False)
 
 
-def _mark(
-    axes: Axes, batch: Estimate, name: str, color: str = _BAND, dash: str = "-", up: float = 0.0
-) -> None:
-    """A batch size with its interval as a band, named at the axes' upper edge or `up` above it."""
+def _mark(axes: Axes, batch: Estimate, name: str, color: str = _BAND, dash: str = "-") -> None:
+    """A batch size with its interval as a band, named at the axes' upper edge."""
     low, high = axes.get_xlim()
     ends = np.clip([batch.low, batch.high], low, high)
     if ends[0] < ends[1]:
         axes.axvspan(*ends, color=color, alpha=0.15, linewidth=0)
     if low < batch.value < high:
         axes.axvline(batch.value, color=color, linewidth=1.2, linestyle=dash)
-        share = math.log(batch.value / low) / math.log(high / low)
+    if name:
+        _name(axes, [batch.value], name, color)
+
+
+def _name(axes: Axes, batches: list[float], name: str, color: str, up: float = 0.0) -> None:
+    """Above the axes, or `up` points higher, at the middle one of those that lie within them."""
+    low, high = axes.get_xlim()
+    if inside := sorted(batch for batch in batches if low < batch < high):
+        at = inside[len(inside) // 2]
+        share = math.log(at / low) / math.log(high / low)
         axes.text(
             share, 1.02 + up / _HIGH, name, transform=axes.transAxes, color=color,
             ha="left" if share < 0.5 else "right", fontsize=9.5,

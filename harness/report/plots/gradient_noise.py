@@ -31,6 +31,7 @@ _LEFT, _ACROSS, _TOP, _HIGH, _BELOW = 56.0, 304.0, 24.0, 140.0, 62.0  # points
 _VARIANCE = ("batch", "variance", "variance_low", "variance_high")
 _SCALE = ("step", "noise_scale", "noise_scale_low", "noise_scale_high")
 _POINTS, _SCALES = 1, 3  # looks
+_TOLD = 12  # noise scales in the caption
 
 
 def parts(table: pd.DataFrame) -> list[Part]:
@@ -77,7 +78,7 @@ def table(part: pd.DataFrame) -> pd.DataFrame:
 
 
 def caption(part: pd.DataFrame) -> str:
-    """How far the variance is from 1 / B, and what the noise scale was first and last."""
+    """How far the variance is from 1 / B, and what the noise scale was at each step."""
     variances, scales = _variances(part), _scales(part)
     draws = sorted({whole(n) for n in part["n"]})
     sentences = [f"{part['device_name'].iloc[0]}, {' or '.join(draws)} draws of each."]
@@ -93,9 +94,10 @@ def caption(part: pd.DataFrame) -> str:
             f"{count(len(variances), 'batch size')}."
         )
     if len(scales):
-        first, last = scales.iloc[0], scales.iloc[-1]
-        words = f"The noise scale was {_scale(first)}"
-        sentences.append(words + (f", and {_scale(last)}." if len(scales) > 1 else "."))
+        told = [_scale(row) for _, row in scales.iterrows()]
+        more = f" and {len(told) - _TOLD} more" if told[_TOLD:] else ""
+        words = f"The noise scale, in samples, was {', '.join(told[:_TOLD])}{more}"
+        sentences.append(f"{words}.")
     endless = [at for at, why in zip(part["at"], part["why"], strict=True) if "noise_scale" in why]
     if endless:
         sentences.append(f"Not known, or infinite: at {', '.join(endless[:8])}.")
@@ -164,10 +166,10 @@ def _values(rows: pd.DataFrame, value: str) -> list[float]:
 
 
 def _scale(row: pd.Series) -> str:
-    """e.g. "45 [36, 54] samples at step 100"."""
+    """e.g. "45 [36, 54] at step 100"."""
     ends = (row[f"noise_scale{end}"] for end in ("", "_low", "_high"))
     middle, low, high = ("not known" if math.isnan(v) else amount(v, "steps") for v in ends)
-    return f"{middle} [{low}, {high}] samples at step {whole(row['step'])}"
+    return f"{middle} [{low}, {high}] at step {whole(row['step'])}"
 
 
 def _told(value: float) -> str:
