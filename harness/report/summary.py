@@ -199,7 +199,7 @@ def warnings(frame: pd.DataFrame) -> list[str]:
         ),
         (
             ~rows["confidence"].isin([0.95]),
-            "with an interval of no or another confidence than 95 %",
+            "without an interval of 95 % confidence",
         ),
         (
             (rows["median_high_s"] - rows["median_low_s"] > 0.1 * rows["median_s"])
