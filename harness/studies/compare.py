@@ -216,6 +216,16 @@ def edges(tuning: Sequence[Curve]) -> tuple[str, ...]:
         return ()
 
 
+def untimed(evidence: Evidence, device: str, sides: Sequence[Side]) -> str:
+    """Why there are no seconds of these settings on a device, as a sentence; "" where there are."""
+    for side in sides:
+        for curve in side.trials(evidence, device):
+            if took(curve, "seconds") is None:
+                why = curve.why_unknown("seconds") or "no reason was recorded"
+                return f" No seconds of {side.label}: {plain(why)}."
+    return ""
+
+
 def eased(duels: Sequence[Duel]) -> str:
     """One verdict of what is said to ease training: it does not where neither gets there."""
     told = [duel.verdict for duel in duels if not duel.neither]

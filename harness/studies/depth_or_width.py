@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from harness.studies.compare import DEVICES, Side, duel, duel_on
+from harness.studies.compare import DEVICES, Side, duel, duel_on, untimed
 from harness.studies.effects import summary
-from harness.studies.spec import Evidence, Verdict, combined, not_measured
+from harness.studies.spec import UNCLEAR, Evidence, Verdict, combined, not_measured
 
 CLAIM = "With equal parameters, a deeper network learns sooner than a wider one."
 NEEDS = (
@@ -31,4 +31,8 @@ def judge(evidence: Evidence) -> Verdict:
         why = evidence.why_not(kind="convergence", subject=WIDER[0].workload)
         return not_measured(f"no deep and wide network of equal size were trained{why}")
     words, effect, n = summary(duels)
-    return Verdict(combined([d.verdict for d in duels]), words, effect, n)
+    verdict = combined([d.verdict for d in duels])
+    if not any(d.currency == "seconds" for d in duels):
+        verdict = UNCLEAR  # in steps alone a deep network has no price
+        words += next(filter(None, (untimed(evidence, d, (DEEPEST, *WIDER)) for d in DEVICES)), "")
+    return Verdict(verdict, words, effect, n)

@@ -6,7 +6,7 @@ import math
 
 from harness import batch_size
 from harness.report.words import plain, whole
-from harness.studies.compare import DEVICES, Side, duel_on, took
+from harness.studies.compare import DEVICES, Side, duel_on, took, untimed
 from harness.studies.duel import Duel, no_interval
 from harness.studies.effects import summary
 from harness.studies.spec import Evidence, Verdict, combined, not_measured
@@ -22,6 +22,7 @@ def judge(evidence: Evidence) -> Verdict:
     """The largest batch against the middle one of those trained, whichever is the quickest."""
     duels: list[Duel] = []
     steps: list[str] = []
+    untold: list[str] = []
     for device in DEVICES:
         batches = _batches(evidence, device)
         if len(batches) < 2:
@@ -31,6 +32,7 @@ def judge(evidence: Evidence) -> Verdict:
             Side(f"batch {whole(batch)}", WORKLOAD, OPTIMIZER, batch)
             for batch in (batches[-1], middle)
         )
+        untold.append(untimed(evidence, device, (large, mini)))
         for currency in ("flops", "seconds"):
             if found := duel_on(device, evidence, large, mini, currency):
                 duels.append(found)
@@ -41,6 +43,7 @@ def judge(evidence: Evidence) -> Verdict:
         why = evidence.why_not(kind="convergence", subject=WORKLOAD, provider=OPTIMIZER)
         return not_measured(f"{WORKLOAD} was not trained at two batch sizes{why}")
     words, effect, n = summary(duels)
+    words += "".join(dict.fromkeys(untold))
     extra = "; ".join([*steps[:1], *_critical(evidence)])
     words = f"{words} {extra[0].upper()}{extra[1:]}." if extra else words
     return Verdict(combined([d.verdict for d in duels]), words, effect, n)

@@ -186,3 +186,12 @@ def test_an_answer_is_told_in_words():
 def test_cases_are_counted_once():
     found = studies.load("minibatch_cost").judge(E(timed({32: 1e-4, 1024: 1e-3})))
     assert found.words.startswith("Of 1 case the step on the small batch is faster in 1; the large")
+
+
+def test_a_deeper_network_has_no_verdict_without_its_price():
+    wide, deep = trials("deep_mlp/2x844-layer-skip", about(100)), trials("deep_mlp", about(50))
+    judge = studies.load("depth_or_width").judge
+    assert judge(from_trials(wide, deep)).verdict == SUPPORTED
+    taken = [dataclasses.replace(curve, waited_share=0.5) for curve in deep]
+    found = judge(from_trials(wide, taken))
+    assert found.verdict == UNCLEAR and "No seconds of 16 x 64: " in found.words

@@ -103,6 +103,7 @@ def test_no_verdict_on_time_stands_on_a_shared_device():
         assert duel(evidence, *sides(), "steps") is not None
         verdict = studies.load("minibatch_progress").judge(Evidence(curves=batches(shared)))
         assert verdict.n and bool(re.search(r"\d m?s\b", verdict.words)) is not shared
+        assert (f"No seconds of batch 512: {SHARED}." in verdict.words) is shared
 
 
 def test_times_are_paired_within_a_host_only():
