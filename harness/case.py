@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from harness import contention, launches, payback, record
+from harness import contention, launches, payback, record, settings
 from harness import fields as fields_of
 from harness.comparison import Checker, Comparison, Verdict
 from harness.environment import device_state
@@ -22,7 +22,6 @@ from harness.timing import FULL, QUICK, Limits, Measurement, measure
 
 PRESETS: Mapping[str, Limits] = {"quick": QUICK, "full": FULL}
 CONFIDENCE = 0.95
-TIMED_SEED = 1000  # the inputs that are timed are none of those that were checked
 
 
 @dataclass(frozen=True)
@@ -77,11 +76,11 @@ def run(comparison: Comparison, providers: Sequence[str], setting: Setting) -> d
     try:
         if any(name not in comparison.not_measured for name in providers):
             checker = Checker(comparison)
-            timed = comparison.inputs(TIMED_SEED)
     except Exception as error:
         reason = f"its inputs or reference could not be computed: {_first_line(error)}"
         status = _status_of(error, setting.mode)
         return {n: Result(_row_fields(known, n, status, reason)) for n in providers}
+    as_found = settings.read()
     for name in providers:
         if name in comparison.not_measured:
             failed[name] = (record.NOT_MEASURED, comparison.not_measured[name])
@@ -99,12 +98,14 @@ def run(comparison: Comparison, providers: Sequence[str], setting: Setting) -> d
         except Exception as error:
             failed[name] = (_status_of(error, ""), _first_line(error))
             _free_memory(setting.device)
+        if changed := settings.restore(as_found):
+            failed[name] = (record.FAILED, f"it changes {changed}, for all others too")
     right = {name: call for name, call in calls.items() if name not in failed}
     before, cores_before = device_state(setting.device), contention.read()
     measured: dict[str, Measurement | Exception] = {}
     if right:
         measured = measure(
-            {name: _bound(call, timed) for name, call in right.items()},
+            {name: _bound(call, checker.timed) for name, call in right.items()},
             device=setting.device,
             mode=setting.mode,
             limits=setting.limits or PRESETS[setting.preset],
@@ -112,11 +113,16 @@ def run(comparison: Comparison, providers: Sequence[str], setting: Setting) -> d
             deadline=setting.deadline,
             before_block={n: c.reset for n, c in right.items() if hasattr(c, "reset")},
         )
-    cores = contention.shares(cores_before, contention.read(), torch.get_num_threads())
+    cores = contention.shares(cores_before, contention.read())
     after = device_state(setting.device)
+    changed = settings.restore(as_found)
     for name, call in right.items():
         if isinstance(measured[name], Measurement) and (wrong := _wrong_now(checker, call)):
             failed[name] = (record.FAILED, f"right before it was timed, and not after: {wrong}")
+        if changed:
+            words = f"while the case was timed one of its providers changed {changed}"
+            failed.setdefault(name, (record.FAILED, words))
+        settings.restore(as_found)
     # the first call was the check's, before any timing
     for name, one in measured.items():
         if isinstance(one, Measurement):
@@ -147,7 +153,7 @@ def run(comparison: Comparison, providers: Sequence[str], setting: Setting) -> d
         fields |= fields_of.speedup(outcome, baseline, comparison.baseline)
         fields |= fields_of.work(comparison, outcome, setting.roofs, setting.mode)
         fields |= launches.fields(
-            _bound(right[name], timed), comparison, setting.device, setting.roofs
+            _bound(right[name], checker.timed), comparison, setting.device, setting.roofs
         )
         fields |= fields_of.state(before, after)
         if setting.device == "cpu":
@@ -158,7 +164,7 @@ def run(comparison: Comparison, providers: Sequence[str], setting: Setting) -> d
         )
         try:
             fields |= fields_of.resources(
-                _bound(right[name], timed),
+                _bound(right[name], checker.timed),
                 comparison.kind,
                 setting.device,
                 setting.mode,
@@ -230,7 +236,7 @@ def _wrong_now(checker: Checker, call: Any) -> str | None:
     try:
         if hasattr(call, "reset"):
             call.reset()  # the truth begins where it began
-        return checker.check(call).wrong
+        return checker.check_timed(call).wrong
     except Exception as error:
         return _first_line(error)
 

@@ -38,7 +38,7 @@ def read() -> Reading:
     return Reading(time.perf_counter(), _waited_s(), _stolen_s())
 
 
-def shares(before: Reading, after: Reading, threads: int = 1) -> tuple[float | None, float | None]:
+def shares(before: Reading, after: Reading) -> tuple[float | None, float | None]:
     """(waited, stolen) between two readings, each as a share of the time.
 
     Of the thread that waited longest, and of the core that was taken for longest: threads that

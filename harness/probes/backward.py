@@ -73,7 +73,7 @@ def of(workload: Workload, device: str, limits: Limits) -> Finding:
     }
     before = contention.read()
     timed = measure(calls, device=device, mode="host", limits=limits)
-    waited, _ = contention.shares(before, contention.read(), torch.get_num_threads())
+    waited, _ = contention.shares(before, contention.read())
     values: dict[str, float | None] = {}
     why: dict[str, str] = {}
     runs: dict[str, Measurement] = {}
