@@ -27,7 +27,9 @@ from harness.report.trials import points, trials
 from harness.report.words import count, plain
 from harness.store import write_atomically
 
-MAX_FIGURES = 80  # in all, twice as many of several machines; each takes some 50 ms to draw
+MAX_FIGURES = 96  # in all, twice as many of several machines; each takes some 50 ms to draw
+
+_NAMED = 12  # figures that are left out and told by name
 
 _HERE = Path(__file__).parent
 _ALL_ROWS = "the table of all rows"
@@ -45,6 +47,7 @@ class Figure(NamedTuple):
     caption: str
     columns: list[str]
     lines: list[tuple[str, ...]]
+    same: str  # what all lines share, in words; "" where nothing is told once
     measure: str  # the command that does it again; "" where there is none
 
 
@@ -169,17 +172,16 @@ def _sections(merged: Merged) -> list[Section]:
             if any(plot.SOURCE in tables for _, tables in views)
         ]
         split = [
-            _together(
-                [pair for view, of in each for pair in _parts(plot, view, of, merged.where(view))]
-            )
+            [pair for view, of in each for pair in _parts(plot, view, of, merged.where(view))]
             for plot, _, each in drawable
         ]
         total = MAX_FIGURES * min(2, len(merged.machines))
         allotted = _allot([len(parts) for parts in split], total)
         for (plot, name, each), parts, most in zip(drawable, split, allotted, strict=True):
+            shown, others = _in_turn(parts, most)
             drawn = [
                 (part.group, _figure(plot, view, part, f"{name}{number}"))
-                for number, (view, part) in enumerate(_in_turn(parts, most))
+                for number, (view, part) in enumerate(_together(shown))
             ]
             groups = [
                 (heading, [figure for _, figure in group])
@@ -190,7 +192,7 @@ def _sections(merged: Merged) -> list[Section]:
                 for view, of in each
                 if not view.beside and (why := plot.absent(of))
             )
-            left_out = _left_out(len(parts) - len(drawn), plot.SOURCE)
+            left_out = _left_out([part for _, part in others], plot.SOURCE)
             found.append(Section(name, plot.TITLE, plot.INTRO, groups, absent, left_out))
     if not any("trials" in tables for _, tables in views):
         found.append(Section(claims.UNTRAINED, "Training", "", [], _UNTRAINED, ""))
@@ -238,19 +240,28 @@ def _together(parts: Sequence[tuple[View, style.Part]]) -> list[tuple[View, styl
     return sorted(parts, key=lambda pair: order[pair[1].group])
 
 
-def _in_turn(parts: Sequence[tuple[View, style.Part]], most: int) -> list[tuple[View, style.Part]]:
-    """So many, taken from each view in turn, in the order in which they stand."""
+def _in_turn(
+    parts: Sequence[tuple[View, style.Part]], most: int
+) -> tuple[list[tuple[View, style.Part]], list[tuple[View, style.Part]]]:
+    """So many, taken from each view in turn, in the order in which they stand; and the others."""
     views = [view.name for view, _ in parts]
     turns = sorted(range(len(parts)), key=lambda i: views[:i].count(views[i]))
-    return [parts[i] for i in sorted(turns[:most])]
+    first, others = ([parts[i] for i in sorted(some)] for some in (turns[:most], turns[most:]))
+    return first, others
 
 
-def _left_out(figures: int, source: str) -> str:
-    if not figures:
+def _left_out(parts: Sequence[style.Part], source: str) -> str:
+    """How many figures there is no room for, which, and where their numbers are."""
+    if not parts:
         return ""
     files = {"trials": "curves", "points": "curves", "ranks": "curves", "findings": "findings"}
     where = f"{files[source]}.jsonl, beside the run's rows" if source in files else _ALL_ROWS
-    return f"{count(figures, 'more figure')} left out. Their numbers are in {where}."
+    named = [f"{part.group}: {part.title}" for part in parts[:_NAMED]]
+    named += [f"and {len(parts) - _NAMED} more"] if len(parts) > _NAMED else []
+    return (
+        f"{count(len(parts), 'more figure')} left out. Their numbers are in {where}. A report has "
+        f"room for so many; not drawn are {'; '.join(named)}."
+    )
 
 
 def _allot(wanted: Sequence[int], total: int) -> list[int]:
@@ -266,7 +277,8 @@ def _allot(wanted: Sequence[int], total: int) -> list[int]:
 def _figure(plot: plots.Plot, view: View, part: style.Part, prefix: str) -> Figure:
     drawing = plot.figure(part.frame)
     assert drawing is not None  # parts() gives only what can be drawn
-    caption, numbers = plot.caption(part.frame), plot.table(part.frame)
+    caption = plot.caption(part.frame)
+    numbers, same = table.told_once(plot.table(part.frame))
     if view.beside and view.apart not in caption:
         caption = f"{view.apart}. {caption}".rstrip()
     title = f"{part.title} ({part.group})"
@@ -274,4 +286,4 @@ def _figure(plot: plots.Plot, view: View, part: style.Part, prefix: str) -> Figu
     image = svg.inline(drawing, title, description, prefix)
     lines = list(numbers.itertuples(index=False, name=None))
     measure = reproduce.measure(part.frame, view.evidence.rows)
-    return Figure(part.title, image, caption, list(numbers.columns), lines, measure)
+    return Figure(part.title, image, caption, list(numbers.columns), lines, same, measure)

@@ -33,6 +33,22 @@ class Column(NamedTuple):
     show: Callable[[Record], Cell]
 
 
+def told_once(numbers: pd.DataFrame) -> tuple[pd.DataFrame, str]:
+    """A figure's numbers without the columns that say the same in every line, and those in words.
+
+    A narrow table then has room for what differs. One line alone keeps all its columns, and so do
+    lines that are all alike.
+
+    Returns:
+        the numbers, and e.g. "device cpu, dtype float32"; "" where nothing was dropped.
+    """
+    same = [name for name in numbers if len(numbers) > 1 and numbers[name].nunique(False) == 1]
+    if len(same) == len(numbers.columns):
+        return numbers, ""
+    words = ", ".join(f"{name} {numbers[name].iloc[0]}" for name in same)
+    return numbers.drop(columns=same), words
+
+
 class Footnotes:
     """Reasons why values are missing, each once, numbered as they come."""
 

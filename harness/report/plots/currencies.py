@@ -37,7 +37,6 @@ INTRO = (
 )
 
 DRAWN = ("samples", "flops", "seconds", "joules")
-MAX_LINES = 12  # in one figure
 
 _NAMES = {"flops": "FLOPs"}
 _DEVICES = {"cpu": 1, "cuda": 2}  # looks: the same in all figures
@@ -67,27 +66,27 @@ def parts(table: pd.DataFrame) -> list[Part]:
             rows = rows.assign(look=rows["look"].replace(_DEVICES["cpu"], _DASHED))
             rows = rows.sort_values("device", ascending=False, kind="stable")  # the CPU on top
         found.append(Part(rows["workload"].iloc[0], rows["title"].iloc[0], rows))
-    return [part for part in found if _drawable(part.frame)]
+    return panels.few_lines([part for part in found if _drawable(part.frame)], "series")
 
 
 def figure(part: pd.DataFrame) -> Figure | None:
     """Four panels that share their vertical axis."""
     if not _drawable(part):
         return None
-    drawn = pd.concat([rows for _, rows in _series(part)][:MAX_LINES])
-    looks = [Look(name, int(rows["look"].iloc[0])) for name, rows in _series(drawn)]
+    shown = panels.shown(part)
+    looks = [Look(name, int(rows["look"].iloc[0])) for name, rows in _series(shown)]
     several = len(looks) > 1
     high = _HIGHER if several else _HIGH
     below = _TOP + 2 * high + _BELOW + 46
     fig = panels.sheet(below + panels.names_height(looks) * several)
-    up, is_log = _reach(drawn)
+    up, is_log = _reach(part)
     for number, currency in enumerate(DRAWN):
         down, right = divmod(number, 2)
         left, top = _LEFT + right * (_ACROSS + _BESIDE), _TOP + down * (high + _BELOW)
         axes = panels.place(fig, left, top, _ACROSS, high)
         _vertical(axes, up, is_log, labelled=not right)
-        _panel(axes, drawn, currency, len(looks))
-    first, one = fig.axes[0], drawn.iloc[0]
+        _panel(axes, part, currency, len(looks))
+    first, one = fig.axes[0], part.iloc[0]
     better = "lower" if one["lower_is_better"] else "higher"
     panels.write(first, -40, 9, f"{shorten(one['metric'], 40)}, {better} is better")
     _name_target(first, float(one["target"]), up, is_log)
@@ -99,7 +98,7 @@ def figure(part: pd.DataFrame) -> Figure | None:
 def table(part: pd.DataFrame) -> pd.DataFrame:
     """One line for each setting, device and currency."""
     lines = []
-    for _, points in _series(part):
+    for _, points in _series(panels.shown(part)):
         rows = points.drop_duplicates("trial")
         for currency in ("steps", *DRAWN):
             found = times(rows, currency)
@@ -134,9 +133,6 @@ def caption(part: pd.DataFrame) -> str:
             why = why_unknown(next(iter(unknown.values())), currency).rstrip(".")
             some = f" of {', '.join(unknown)}" if len(unknown) < len(every) else ""
             sentences.append(f"No {_NAMES.get(currency, currency)}{some}: {why}.")
-    if len(every) > MAX_LINES:
-        left_out = count(len(every) - MAX_LINES, "more line")
-        sentences.append(f"{left_out} only in the numbers.")
     return " ".join(sentences)
 
 
@@ -187,7 +183,7 @@ def _cheapest(what: str, every: Mapping[str, pd.DataFrame]) -> str:
                 f"{_NAMES.get(currency, currency)} {best} ({amount(medians[best], currency)})"
             )
     if found:
-        words += f" Cheapest by the median: {', '.join(found.values())}."
+        words += f" Cheapest of all {len(every)} by the median: {', '.join(found.values())}."
     short = [
         f"{name} ({reached(t)})"
         for name, rows in every.items()
@@ -240,7 +236,10 @@ def _vertical(axes: Axes, up: tuple[float, float], is_log: bool, labelled: bool)
 
 
 def _panel(axes: Axes, part: pd.DataFrame, currency: str, lines: int) -> None:
-    """One currency: the median of each line and its seeds, or why there are none."""
+    """One currency: the median of each line and its seeds, or why there are none.
+
+    The axis reaches as far as all lines need, those of the part's other figures too.
+    """
     known = [rows for _, rows in _series(part) if _known(rows, currency)]
     axes.set_xlabel(_NAMES.get(currency, currency), labelpad=2 if known else 18)
     if not known:
@@ -255,6 +254,9 @@ def _panel(axes: Axes, part: pd.DataFrame, currency: str, lines: int) -> None:
     axes.axhline(target, color=INK, linewidth=1.0, linestyle=(0, (4, 2)))
     x = _horizontal(axes, pd.concat(known)[currency], currency, several=lines > 1)
     for rows in known:
+        rows = panels.shown(rows)
+        if rows.empty:
+            continue
         look = style.of(int(rows["look"].iloc[0]))
         bare = look | {"marker": ""}
         seeds = [(along(seed, currency, x), seed) for _, seed in groups(rows, "trial")]

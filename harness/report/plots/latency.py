@@ -10,7 +10,7 @@ from harness.report.frame import measured, workloads
 from harness.report.plots import style
 from harness.report.plots.style import Part
 from harness.report.plots.ticks import batch_ticks, limits, log_axis, time_ticks
-from harness.report.words import count, si_interval, whole
+from harness.report.words import count, digits, si_interval, whole
 
 SOURCE = "rows"
 TITLE = "Latency against batch size"
@@ -18,6 +18,8 @@ INTRO = (
     "Median time of one iteration, lower is faster; whiskers are 95 % intervals and often smaller "
     "than the marker. Both axes are logarithmic. Hollow markers and dashes are the CPU."
 )
+
+_FEW = 2  # lines of which the caption tells how steep each is
 
 
 def parts(table: pd.DataFrame) -> list[Part]:
@@ -69,12 +71,20 @@ def table(part: pd.DataFrame) -> pd.DataFrame:
 
 
 def caption(part: pd.DataFrame) -> str:
-    """What is not in the figure."""
-    _, left_out = style.series(measured(part))
+    """How much longer the largest batch takes than the smallest, and what is not in the figure."""
+    series, left_out = style.series(measured(part))
+    grown = []
+    for name, rows in series:
+        least, most = rows.iloc[0], rows.iloc[-1]
+        if most["batch"] > least["batch"] and len(series) <= _FEW:
+            grown.append(
+                f"{name}: {digits(most['median_s'] / least['median_s'])} times the time for "
+                f"{whole(most['batch'] / least['batch'])} times the samples."
+            )
     states = part.loc[part["status"] != OK, "status"].value_counts()
     missing = ", ".join(f"{number} {state}" for state, number in states.items())
     words = [f"No point for {count(int(states.sum()), 'row')}: {missing}."] if missing else []
-    return " ".join([*words, *style.left_out_words(left_out)])
+    return " ".join([*grown, *words, *style.left_out_words(left_out)])
 
 
 def absent(table: pd.DataFrame) -> str:

@@ -6,20 +6,25 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
+import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FixedFormatter, FixedLocator, MaxNLocator, NullLocator
+from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
 
 from harness.report.amounts import power
 from harness.report.plots import style
-from harness.report.plots.style import MUTED, WIDTH
+from harness.report.plots.style import MUTED, WIDTH, Part
+from harness.report.plots.ticks import even_ticks
 from harness.report.words import shorten
+
+MAX_LINES = len(style.SERIES)  # in one figure: each its hue, and an eye can follow it
 
 _LINE = 14.0  # points between two names
 _COLUMNS = 3  # of short names
-_SAMPLE = 22.0  # points of a line beside its name
+_SAMPLE = 32.0  # points of a line beside its name: so long that its dashes are seen
 
 
 class Look(NamedTuple):
@@ -27,6 +32,31 @@ class Look(NamedTuple):
 
     name: str
     look: int
+
+
+def few_lines(parts: Sequence[Part], name: str) -> list[Part]:
+    """Each part once for every MAX_LINES of its lines, or fewer; `shown` tells which those are.
+
+    All of them keep all lines, so that their axes and captions are the same. Lines are taken in
+    the order of their looks, so that no two in a figure have the same hue.
+
+    Args:
+        name: the column whose values are the lines; `look` is their number.
+    """
+    found = []
+    for part in parts:
+        lines = part.frame.sort_values("look", kind="stable")[name].unique()
+        figures = math.ceil(len(lines) / MAX_LINES)
+        for number, some in enumerate(np.array_split(lines, figures), 1):
+            title = part.title if figures == 1 else f"{part.title}, {number} of {figures}"
+            frame = part.frame.assign(drawn=part.frame[name].isin(some))
+            found.append(part._replace(title=title, frame=frame))
+    return found
+
+
+def shown(part: pd.DataFrame) -> pd.DataFrame:
+    """The rows of the lines that this figure of `few_lines` draws."""
+    return part[part["drawn"]]
 
 
 def sheet(height: float) -> Figure:
@@ -83,9 +113,7 @@ def _columns(looks: Sequence[Look]) -> int:
 
 def even(ends: Sequence[float], write: Callable[[float], str], most: int = 4) -> dict[float, str]:
     """Ticks of a linear axis at round values."""
-    low, high = ends
-    values = map(float, MaxNLocator(most, steps=[1, 2, 5, 10]).tick_values(low, high))
-    return {value: write(value) for value in values if low <= value <= high}
+    return {value: write(value) for value in even_ticks(ends[0], ends[1], most)}
 
 
 def linear(axis: Axis, ends: Sequence[float], labels: Mapping[float, str]) -> None:
@@ -108,5 +136,7 @@ def decades(
         ticks = [tick for tick in ticks if low <= tick <= high]
         if len(ticks) <= most:
             break
+    if len(ticks) < 2:
+        ticks = even_ticks(low, high, most)
     # thinned out from the upper end, where a curve begins
     return {tick: write(tick) for tick in ticks[:: -math.ceil(len(ticks) / most) or None]}

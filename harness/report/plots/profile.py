@@ -30,7 +30,6 @@ INTRO = (
 )
 
 CURRENCIES = ("steps", "flops", "seconds", "joules")
-MAX_LINES = 12  # in one figure
 
 _NAMES = {"flops": "FLOPs"}
 _TIE = 1.01  # evaluations are 3 % apart: what is nearer to the best than 1 % is as good
@@ -64,15 +63,16 @@ def parts(table: pd.DataFrame) -> list[Part]:
                 name = _NAMES.get(currency, currency)
                 group = f"On {processor(device)}"
                 found.append(Part(group, f"{name} to the target", part))
-    return found
+    return panels.few_lines(found, "optimizer")
 
 
 def figure(part: pd.DataFrame) -> Figure | None:
     """Steps that rise with the factor, one line an optimizer."""
-    lines = _profiles(part)[:MAX_LINES] if len(part) else []
+    lines = _profiles(part) if len(part) else []
     if not lines:
         return None
-    looks = [Look(line.name, line.look) for line in lines]
+    shown = _profiles(panels.shown(part))
+    looks = [Look(line.name, line.look) for line in shown]
     below = _TOP + _HIGH + _BELOW
     fig = panels.sheet(below + panels.names_height(looks))
     axes = panels.place(fig, _LEFT, _TOP, WIDTH - _LEFT - _RIGHT, _HIGH)
@@ -84,7 +84,7 @@ def figure(part: pd.DataFrame) -> Figure | None:
     )
     axes.set_xlabel("factor over the best optimizer's cost", labelpad=4)
     panels.write(axes, -40, 9, "share of problems solved within the factor")
-    for line in lines:
+    for line in shown:
         look = style.of(line.look)
         x = np.concatenate([[1.0], line.factors, [right]])
         y = np.concatenate([[0.0], line.share, [line.within(math.inf)]])
@@ -107,7 +107,7 @@ def table(part: pd.DataFrame) -> pd.DataFrame:
                 "problems": str(line.problems),
                 "workloads": str(line.workloads),
             }
-            for line in _profiles(part)
+            for line in _profiles(panels.shown(part))
         ]
     )
 
@@ -131,8 +131,6 @@ def caption(part: pd.DataFrame) -> str:
         words.append(f"Not always there: {', '.join(short)}.")
     if len(workloads) == 1:
         words.append("One workload says nothing of others.")
-    if len(lines) > MAX_LINES:
-        words.append(f"{count(len(lines) - MAX_LINES, 'more line')} only in the numbers.")
     return " ".join(words)
 
 

@@ -5,22 +5,27 @@ from __future__ import annotations
 import math
 
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from harness.report.crossover import Crossover, crossing, device_ratio
 from harness.report.frame import comparable, measured, results, workloads
-from harness.report.plots import style
-from harness.report.plots.style import INK, Part
+from harness.report.plots import panels, style
+from harness.report.plots.style import INK, PAPER, WIDTH, Part
 from harness.report.plots.ticks import batch_ticks, limits, log_axis, ratio_ticks
-from harness.report.words import count, processor, ratio, tally, whole
+from harness.report.words import count, processor, ratio, shorten, tally, whole
 
 SOURCE = "rows"
 TITLE = "Speedup against batch size"
 INTRO = (
     "Above 1× is faster. Whiskers are 95 % intervals: where one reaches 1×, the two are the same "
-    "or the measurement cannot tell. A shaded band is a crossover's interval."
+    "or the measurement cannot tell. A shaded band is a crossover's interval. Workloads that were "
+    "compared at one batch size stand below each other in one figure."
 )
 
+MAX_LINES = 24  # workloads at one batch size in one figure
+
+_LEFT, _RIGHT, _TOP, _BELOW, _LINE = 182.0, 20.0, 24.0, 38.0, 15.0  # points, of that figure
 _GPU = "GPU over CPU"
 _CURVES = ["batch", "value", "low", "high"]
 
@@ -37,8 +42,15 @@ def parts(table: pd.DataFrame) -> list[Part]:
     )
     found = []
     for kind, compare in ((_GPU, devices), ("Over the baseline", providers)):
+        alone: dict[str, list[pd.DataFrame]] = {}
         for mode, subject, direction, part in style.panels(compare):
-            found.append(Part(f"{kind}, {mode} mode", f"{subject}, {direction}", part))
+            group = f"{kind}, {mode} mode"
+            if part["batch"].nunique() == 1:
+                alone.setdefault(group, []).append(part)
+            else:
+                found.append(Part(group, f"{subject}, {direction}", part))
+        for group, each in alone.items():
+            found.append(Part(group, "workloads at one batch size", pd.concat(each)))
     return found
 
 
@@ -46,6 +58,8 @@ def figure(part: pd.DataFrame) -> Figure | None:
     """Speedup with its interval against batch size, both log, and a line at 1."""
     if part.empty:
         return None
+    if _at_one_batch(part):
+        return _below_each_other(part)
     series, _ = style.series(part)
     drawn = pd.concat([rows for _, rows in series])
     fig, axes = style.panel(style.room_for([name for name, _ in series]))
@@ -70,11 +84,16 @@ def figure(part: pd.DataFrame) -> Figure | None:
 
 def table(part: pd.DataFrame) -> pd.DataFrame:
     """One line a point of the figure."""
-    series, _ = style.series(part)
-    rows = pd.concat([rows for _, rows in series])
+    if _at_one_batch(part):
+        rows = _ordered(part)
+    else:
+        series, _ = style.series(part)
+        rows = pd.concat([rows for _, rows in series])
     ends = rows[["value", "low", "high"]].itertuples(index=False)
     return pd.DataFrame(
         {
+            "workload": rows["subject"],
+            "direction": rows["direction"],
             "provider": rows["provider"],
             "device": [device or _GPU for device in rows["device"]],
             "dtype": rows["dtype"],
@@ -88,6 +107,18 @@ def table(part: pd.DataFrame) -> pd.DataFrame:
 
 def caption(part: pd.DataFrame) -> str:
     """The crossover of each line, or at how many batches it is faster."""
+    if _at_one_batch(part):
+        rows = _ordered(part)
+        words = [f"{count(len(rows), 'comparison')}: {tally(rows['verdict'].tolist())}."]
+        first, last = (rows.iloc[i] for i in (0, -1))
+        if len(rows) > 1:
+            words.append(
+                f"From {ratio(*first[_CURVES[1:]])}× ({_called(first, part)}) to "
+                f"{ratio(*last[_CURVES[1:]])}× ({_called(last, part)})."
+            )
+        if len(rows) > MAX_LINES:
+            words.append(f"{count(len(rows) - MAX_LINES, 'more line')} only in the numbers.")
+        return " ".join([*words, *_apart(part)])
     series, left_out = style.series(part)
     sentences = []
     for name, rows in series:
@@ -121,9 +152,63 @@ def absent(table: pd.DataFrame) -> str:
     return " ".join(missing)
 
 
-def _quantity(part: pd.DataFrame) -> str:
+def _at_one_batch(part: pd.DataFrame) -> bool:
+    """Whether each of its workloads was compared at one batch size, which makes no line."""
+    return bool((part.groupby(["subject", "direction"])["batch"].nunique() == 1).all())
+
+
+def _ordered(part: pd.DataFrame) -> pd.DataFrame:
+    """One line a comparison, the largest speedup first."""
+    same = ["subject", "direction", "provider", "device", "dtype", "batch"]
+    rows = part.drop_duplicates(same, keep="last")
+    return rows.sort_values("value", ascending=False, kind="stable")
+
+
+def _called(row: pd.Series, part: pd.DataFrame) -> str:
+    """What a line is called: its workload and what the part's lines do not share."""
+    told = [f"{row['subject']}, {row['direction']}"]
+    told += [str(row[name]) for name in ("provider", "device") if part[name].nunique() > 1]
+    if part["batch"].nunique() > 1:
+        told.append(f"batch {whole(row['batch'])}")
+    return " ".join(told)
+
+
+def _below_each_other(part: pd.DataFrame) -> Figure:
+    """A line a workload: its speedup with its interval, the largest first, and a line at 1."""
+    rows = _ordered(part).iloc[:MAX_LINES]
+    high = _LINE * len(rows)
+    fig = panels.sheet(_TOP + high + _BELOW)
+    axes = panels.place(fig, _LEFT, _TOP, WIDTH - _LEFT - _RIGHT, high)
+    ends = limits([*rows["low"], *rows["high"], 1.0], least=0.3)
+    log_axis(axes.xaxis, ends, ratio_ticks(ends, most=5))
+    axes.set_ylim(len(rows), 0)
+    axes.set_yticks([])
+    axes.spines["left"].set_visible(False)
+    who = f" of {shorten(part['provider'].iloc[0], 16)}" if part["provider"].nunique() == 1 else ""
+    batches = part["batch"].unique()
+    where = f", batch {whole(batches[0])}" if len(batches) == 1 else ""
+    panels.write(axes, 8 - _LEFT, 9, f"{_quantity(part, f'speedup{who}')}{where}")
+    axes.axvline(1.0, color=INK, linewidth=1.0)
+    axes.set_xlabel("speedup", labelpad=4)
+    for line, (_, row) in enumerate(rows.iterrows()):
+        _dot(axes, line + 0.5, row, shorten(_called(row, part), 32))
+    return fig
+
+
+def _dot(axes: Axes, y: float, row: pd.Series, name: str) -> None:
+    look = style.of(int(row["look"])) | {"linestyle": "none"}
+    axes.hlines([y], row["low"], row["high"], color=look["color"], linewidth=1.4)
+    fill = PAPER if row["device"] == "cpu" else look["color"]
+    axes.plot([row["value"]], [y], **look, markerfacecolor=fill)
+    axes.annotate(
+        *(name, (0, y), (-8, 0)), xycoords=("axes fraction", "data"),
+        textcoords="offset points", ha="right", va="center_baseline", color=INK,
+    )  # fmt: skip
+
+
+def _quantity(part: pd.DataFrame, what: str = "speedup") -> str:
     over = set(part["over"])
-    return f"speedup over {style.shorten(over.pop(), 20) if len(over) == 1 else 'the baseline'}"
+    return f"{what} over {style.shorten(over.pop(), 20) if len(over) == 1 else 'the baseline'}"
 
 
 def _apart(part: pd.DataFrame) -> list[str]:

@@ -32,7 +32,6 @@ INTRO = (
     "the intervals in the numbers are 95 % for each time by itself."
 )
 
-MAX_LINES = 12  # in one figure
 
 _LEFT, _RIGHT, _TOP, _HIGH, _NAMES = 46.0, 14.0, 24.0, 160.0, 48.0  # points
 _BANDS = 2  # lines at most that have their interval drawn
@@ -70,15 +69,16 @@ def parts(table: pd.DataFrame) -> list[Part]:
         look = each["workload"].map({name: number for number, name in enumerate(names)})
         each = each.assign(look=look, series=each["workload"])
         found.append(Part("Workloads", f"each at its own setting, on {processor(device)}", each))
-    return [part for part in found if _lines(part.frame)]
+    return panels.few_lines([part for part in found if _lines(part.frame)], "series")
 
 
 def figure(part: pd.DataFrame) -> Figure | None:
     """Steps that rise, one line a setting."""
-    lines = _lines(part)[:MAX_LINES]
+    lines = _lines(part)
     if not lines:
         return None
-    looks = [Look(line.name, line.look) for line in lines]
+    shown = _lines(panels.shown(part))
+    looks = [Look(line.name, line.look) for line in shown]
     below = _TOP + _HIGH + _NAMES
     fig = panels.sheet(below + panels.names_height(looks))
     axes = panels.place(fig, _LEFT, _TOP, WIDTH - _LEFT - _RIGHT, _HIGH)
@@ -90,8 +90,8 @@ def figure(part: pd.DataFrame) -> Figure | None:
     )
     axes.set_xlabel("seconds of training", labelpad=4)
     panels.write(axes, -40, 9, "share of seeds that reached the target")
-    for line in lines:
-        _draw(axes, line, across[0], band=len(lines) <= _BANDS)
+    for line in shown:
+        _draw(axes, line, across[0], band=len(shown) <= _BANDS)
     panels.names(fig, looks, below)
     return fig
 
@@ -99,7 +99,7 @@ def figure(part: pd.DataFrame) -> Figure | None:
 def table(part: pd.DataFrame) -> pd.DataFrame:
     """One line for each setting and time at which its share changes."""
     lines = []
-    for line in _lines(part):
+    for line in _lines(panels.shown(part)):
         changes = (
             np.flatnonzero(np.diff(line.share, prepend=0.0)) if line.reached else [len(line.t) - 1]
         )
@@ -127,9 +127,7 @@ def caption(part: pd.DataFrame) -> str:
     every = len(lines) - len(short)
     words.append(f"Of {count(len(lines), 'setting')}, {every} got there with every seed.")
     if short:
-        words.append(f"Not with every seed: {', '.join(short[:MAX_LINES])}.")
-    if len(lines) > MAX_LINES:
-        words.append(f"{count(len(lines) - MAX_LINES, 'more line')} only in the numbers.")
+        words.append(f"Not with every seed: {', '.join(short)}.")
     return " ".join(words)
 
 

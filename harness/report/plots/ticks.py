@@ -11,6 +11,8 @@ from matplotlib.ticker import FixedFormatter, FixedLocator, MaxNLocator, NullLoc
 
 from harness.report.words import si
 
+_FEWEST = 3  # ticks from which a reader sees how an axis goes on
+
 
 def limits(values: Sequence[float], margin: float = 0.06, least: float = 1.0) -> list[float]:
     """From the smallest to the largest value on a log axis with a margin at both ends.
@@ -48,7 +50,7 @@ def batch_ticks(batches: Sequence[float], most: int = 7) -> dict[float, str]:
 def time_ticks(ends: Sequence[float], most: int = 6) -> dict[float, str]:
     """Seconds at the axis: even steps, 1-2-5 or whole decades, in the unit that suits each."""
     low, high = ends
-    ticks = (_even_ticks if high / low < 3 else _log_ticks)(low, high, most)
+    ticks = (even_ticks if high / low < 3 else _log_ticks)(low, high, most)
     return {value: _time_label(value) for value in ticks}
 
 
@@ -56,17 +58,19 @@ def ratio_ticks(ends: Sequence[float], most: int = 6) -> dict[float, str]:
     """Speedups at the axis: even steps where they are close, doublings or decades where not."""
     low, high = ends
     if high / low < 3:
-        ticks = _even_ticks(low, high, most)
+        ticks = even_ticks(low, high, most)
     elif high / low < 2.0 ** (2 * most):
         powers = range(math.ceil(math.log2(low)), math.floor(math.log2(high)) + 1)
         step = math.ceil(len(powers) / most)
         ticks = [2.0**power for power in powers if power % step == 0]
+        ticks = ticks if len(ticks) >= _FEWEST else even_ticks(low, high, most)
     else:
         ticks = _log_ticks(low, high, most)
     return {value: f"{value:.6g}×" for value in ticks}
 
 
-def _even_ticks(low: float, high: float, most: int) -> list[float]:
+def even_ticks(low: float, high: float, most: int) -> list[float]:
+    """Round values in even steps from the one to the other."""
     values = MaxNLocator(most, steps=[1, 2, 5, 10]).tick_values(low, high)
     return [value for value in map(float, values) if low <= value <= high]
 
@@ -76,6 +80,8 @@ def _log_ticks(low: float, high: float, most: int) -> list[float]:
     for multiples in ((1, 2, 5), (1,)):
         ticks = [m * 10.0**d for d, m in itertools.product(decades, multiples)]
         ticks = [tick for tick in ticks if low <= tick <= high]
+        if len(ticks) < _FEWEST:
+            return even_ticks(low, high, most)
         if len(ticks) <= most:
             return ticks
     return ticks[:: math.ceil(len(ticks) / most)]
