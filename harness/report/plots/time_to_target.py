@@ -157,10 +157,10 @@ def _rivals(rows: pd.DataFrame, line: pd.DataFrame, best: float) -> list[str]:
     for batch, middle in line[["batch", "median"]].itertuples(index=False):
         pairs = rows[rows["batch"] == batch].merge(first, on="seed", suffixes=("", "_of_best"))
         pairs = pairs.drop_duplicates("seed", keep="last")
-        names = ("seconds_to_target", "seconds_to_target_of_best", "least", "least_of_best")
-        numbers = [pairs[name] for name in names]
-        known = len(pairs) > 0 and all((number > 0).all() for number in numbers)
-        if batch != best and not (known and survival.ahead(*numbers, floor=ASSUMED) == 1):
+        names = ["seconds_to_target", "seconds_to_target_of_best", "least", "least_of_best"]
+        known = len(pairs) > 0 and bool((pairs[names] > 0).to_numpy().all())
+        behind = known and survival.ahead(*(pairs[name] for name in names), ASSUMED) == 1
+        if batch != best and not behind:
             found.append(f"batch {whole(batch)} ({amount(middle, 'seconds')})")
     return found
 
