@@ -73,8 +73,9 @@ def _run(arguments: Sequence[str] | None) -> int:
         "--format", choices=("text", "markdown"), default="text", help="default: %(default)s"
     )
     compare.add_argument(
-        "--any-machine", action="store_true", help="compare runs of different machines too"
-    )
+        "--any-machine", action="store_true",
+        help="compare runs of different machines, or numbers of CPU threads, too",
+    )  # fmt: skip
     compare.add_argument(
         "--results", type=Path, default=RESULTS, metavar="DIR", help="default: %(default)s"
     )

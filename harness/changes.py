@@ -189,12 +189,17 @@ def _key(row: Row) -> Key:
 def _floors(
     old: Sequence[Row], new: Sequence[Row], shifts: Mapping[str, Moved]
 ) -> dict[Key, Floor]:
-    """The floor for each device and mode of either run."""
+    """The floor for each device and mode of either run.
+
+    How far the machine moved is in its share, which holds for all rows together; what lasts of a
+    build, which is weighed with each row's own error, is the A/A pairs' alone.
+    """
     own = [noise.floors(row.extra_info for row in rows) for rows in (old, new)]
     found = {}
     for key in {_key(row) for row in (*old, *new)}:
         both = [floors.get(key, noise.NO_PAIRS) for floors in own]
-        shift = shifts.get(key[0])
+        shift, wider = shifts.get(key[0]), max(both, key=lambda floor: floor.lasting)
         share = max(*(floor.share for floor in both), shift.limit if shift else 0.0)
-        found[key] = Floor(share, min(floor.pairs for floor in both))
+        pairs = min(floor.pairs for floor in both)
+        found[key] = Floor(share, pairs, wider.lasting, wider.freedom)
     return found

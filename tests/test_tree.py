@@ -14,7 +14,7 @@ HEAVY = {"torch", "triton"}
 LIGHT = (
     *("harness/statistics.py", "harness/record.py", "harness/store.py", "harness/report"),
     *("harness/noise.py", "harness/verdict.py", "harness/faults.py", "harness/trust.py"),
-    *("harness/payback.py", "harness/changes.py", "harness/compare.py"),
+    *("harness/payback.py", "harness/changes.py", "harness/compare.py", "harness/controls.py"),
     *("harness/compare_words.py", "harness/markdown.py", "harness/datasheet.py", "harness/thin.py"),
     *("harness/curve.py", "harness/survival.py", "harness/batch_size.py", "harness/studies"),
     *("harness/probes/spec.py", "harness/prediction.py"),

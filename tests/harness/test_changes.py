@@ -58,7 +58,8 @@ def test_each_row_has_its_word_and_regressions_are_beyond_the_threshold():
     old = [timed(1e-3, n) for n in "abcd"] + [timed(1e-3, "wide", 0.5, 40)]
     new = [timed(t, n) for n, t in zip("abcd", (1e-3, 1.1e-3, 0.9e-3, 1.04e-3), strict=True)]
     new.append(timed(1.1e-3, "wide", 0.5, 40))
-    found = changes([*old, *STILL, pair()], [*new, *STILL, pair()])
+    quiet = [*STILL, *(pair(name=f"aa{i}") for i in range(6))]
+    found = changes([*old, *quiet], [*new, *quiet])
     assert words(found) == {"a": SAME, "b": SLOWER, "c": FASTER, "d": SLOWER, "wide": UNCLEAR}
     assert found.regressions(0.05) == ["synthetic::b"]
     assert found.regressions(0.02) == ["synthetic::b", "synthetic::d"]
@@ -132,6 +133,22 @@ def test_torchs_own_kernels_are_controls_where_torch_is_the_same():
     assert 0.02 < found.moved["cpu"].limit < 0.1
     own = [Row(f"own:{r.id}", r.group, r.name, r.params, r.extra_info, r.samples) for r in old]
     assert changes(own, own, same_torch=True).moved == {}
+
+
+def test_how_far_the_machine_moved_is_weighed_once():
+    controls = [
+        [roof(t, f"r{i}") for i, t in enumerate(ts)] for ts in ([1e-3] * 40, [1.01e-3] * 40)
+    ]
+    pairs = [pair(name=f"aa{i}") for i in range(6)]
+    old, new = (
+        [*controls[run], *pairs, *(timed(t, f"n{t}{i}", 1e-3) for i in range(60))]
+        for run, t in enumerate((1e-3, 1e-3))
+    )
+    old.append(timed(1e-3, "a", 1e-3))
+    new.append(timed(1.045e-3, "a", 1e-3))
+    found = changes(old, new)
+    assert 0.035 < found.moved["cpu"].limit < 0.042  # of 61 rows and 40 controls
+    assert words(found)["a"] == SLOWER
 
 
 def test_without_a_control_nothing_is_told():
