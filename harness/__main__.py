@@ -6,6 +6,7 @@ Imports nothing heavy before it must.
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -39,6 +40,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: Sequence[str] | None) -> int:
+    # it would tell at length of a home that cannot be written, and does without one
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)
     parser = _Parser(
         prog="python -m harness",
         description="Measuring is done by: pytest --benchmark-only (options: pytest --help, "
@@ -320,9 +323,11 @@ def _tune() -> int:
 
 
 def _doctor() -> int:
+    import shutil
+
     from harness import doctor
 
-    print(doctor.render(doctor.diagnose()))
+    print(doctor.render(doctor.diagnose(), shutil.get_terminal_size((100, 24)).columns))
     return 0
 
 

@@ -182,11 +182,15 @@ class Curve:
         return "; ".join(contention.reasons(self.waited_share, self.stolen_share)) or None
 
     def why_unknown(self, currency: str) -> str | None:
-        """Why a currency of this trial is not known; None where no reason was recorded."""
-        if not self._measured(currency):
-            return self.no_timing
+        """Why a currency of this trial is not known; None where no reason was recorded.
+
+        What nobody could have read comes before what others have made no measure of.
+        """
+        measured = self._measured(currency)
         why = self.why.get(currency)
-        return None if why is None else str(why)
+        if why is None:
+            return None if measured else self.no_timing
+        return str(why)
 
     def _measured(self, currency: str) -> bool:
         if currency not in CURRENCIES:

@@ -23,6 +23,7 @@ from harness.energy import Unavailable, counter
 YES, NO, PARTLY = "yes", "no", "partly"
 
 _WIDTH = 100
+_FEWEST = 20  # columns of text, beside those of status and what
 _SPIN_S = 0.2
 _ENOUGH_DISK_BYTES = 10**9
 _BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
@@ -68,22 +69,27 @@ def diagnose() -> list[Finding]:
     ]
 
 
-def render(findings: list[Finding]) -> str:
-    """The findings as plain text of at most 100 columns: status, what, why, and what to do."""
+def render(findings: list[Finding], columns: int = _WIDTH) -> str:
+    """The findings as plain text: status, what, why, and what to do.
+
+    Args:
+        columns: of the terminal; at most 100 are used, and at least what a few words need.
+    """
     width = max((len(finding.what) for finding in findings), default=0)
     lines = []
     for finding in findings:
         head = f"{finding.status:<6}  {finding.what:<{width}}  "
-        lines += _wrap(finding.why, head)
+        within = max(min(columns, _WIDTH), len(head) + _FEWEST)
+        lines += _wrap(finding.why, head, within)
         if finding.what_to_do:
-            lines += _wrap(finding.what_to_do, " " * len(head) + "-> ")
+            lines += _wrap(finding.what_to_do, " " * len(head) + "-> ", within)
     return "\n".join(lines)
 
 
-def _wrap(text: str, head: str) -> list[str]:
+def _wrap(text: str, head: str, within: int) -> list[str]:
     indent = " " * len(head)
     return textwrap.wrap(
-        text, _WIDTH, initial_indent=head, subsequent_indent=indent, break_on_hyphens=False
+        text, within, initial_indent=head, subsequent_indent=indent, break_on_hyphens=False
     )
 
 

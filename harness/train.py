@@ -12,6 +12,7 @@ import torch
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Column
 
 import workloads
 from harness import environment, launch, own, ranks, training
@@ -20,6 +21,8 @@ from harness.team import ALONE, Team
 from harness.words import count
 from workloads import data, optimizers
 from workloads.spec import Workload
+
+_ROOM = 100  # columns of a terminal that has some for a bar
 
 
 class CannotTrain(Exception):
@@ -129,12 +132,15 @@ def _workload(options: Options) -> Workload:
 
 def _watched(trial: Trial, workload: Workload, steps: int, team: Team) -> Curve:
     target = workload.target
+    screen = Console(stderr=True)  # what is trained goes to standard output, and may go to a file
     with Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
+        # words are wrapped where there is no room, and no number is cut
+        TextColumn("{task.description}", table_column=Column(ratio=1)),
+        *([BarColumn(10)] if screen.width >= _ROOM else []),
         TextColumn("step {task.completed:,} of at most {task.total:,}"),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
+        console=screen,
         disable=team.rank > 0,
     ) as progress:
         task = progress.add_task(workload.name, total=steps)

@@ -9,6 +9,7 @@ that promises much makes nobody set memory aside for it.
 
 from __future__ import annotations
 
+import errno
 import functools
 import gzip
 import http.client
@@ -29,6 +30,11 @@ Path = str | os.PathLike[str]
 UNSIGNED_BYTES = 8
 LARGEST = 2**31  # bytes in a file; the largest of EMNIST's has 547 MB
 CHUNK = 2**20  # bytes
+_UNWRITABLE = (
+    *(errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC),
+    *(errno.ENOENT, errno.ENOTDIR, errno.EEXIST),
+)
+_OWN = "give files of your own with --images and --labels"
 VALIDATION_SHARE = 5  # one image of so many is held out
 
 
@@ -140,21 +146,29 @@ def mnist() -> Data:
         x float32 [n, 784] in [0, 1]; y int64 [n], 0 to 9.
 
     Raises:
-        ConnectionError: it is not in the cache and cannot be downloaded; in one line.
+        OSError: the cache cannot be written; or, as ConnectionError, it is not there and cannot be
+            downloaded; in one line.
     """
-    from sklearn.datasets import fetch_openml, get_data_home
+    from sklearn.datasets import fetch_openml
 
+    home = os.path.expanduser(os.environ.get("SCIKIT_LEARN_DATA") or "~/scikit_learn_data")
     try:
+        os.makedirs(home, exist_ok=True)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a warning for each attempt, and an error at the end
             x, y = fetch_openml(
                 "mnist_784", version=1, as_frame=False, return_X_y=True, n_retries=1
             )
     except (OSError, http.client.HTTPException) as error:
+        number = getattr(error, "errno", None)
+        if number in _UNWRITABLE:
+            raise OSError(
+                f"MNIST is kept in {home}, which cannot be written ({os.strerror(number)}): "
+                f"name another folder in SCIKIT_LEARN_DATA, or {_OWN}"
+            ) from None
         reason = getattr(error, "reason", None) or error
         raise ConnectionError(
-            f"MNIST is not in {get_data_home()} and cannot be downloaded ({reason}): go online "
-            "once, or give your own files to mlp_classification.from_files"
+            f"MNIST is not in {home} and cannot be downloaded ({reason}): go online once, or {_OWN}"
         ) from None
     pixels, digits = torch.from_numpy(x), torch.from_numpy(y.astype("int64"))
     return Data(

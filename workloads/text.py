@@ -31,6 +31,7 @@ from torch.nn import functional as F
 from workloads.spec import Batch, Data
 
 WINDOW = 32  # characters a model sees, and predicts
+LARGEST = 2**27  # bytes of a text; a model of characters takes some 25 times that in memory
 WRITTEN = 200  # characters of a generated text
 
 # held out is a twentieth, no less than a window and no more than is evaluated in a moment
@@ -144,14 +145,19 @@ def from_file(path: Path) -> Corpus:
     """The user's own text, in UTF-8.
 
     Raises:
-        ValueError: it is missing or cannot be read, empty, not text, or too short.
+        ValueError: it is missing or cannot be read, empty, not text, too short or too large.
     """
     try:
-        text = path.read_text("utf-8-sig")  # as UTF-8, and without a byte order mark
+        with path.open("rb") as file:
+            content = file.read(LARGEST + 1)
+        if len(content) > LARGEST:
+            raise ValueError(f"{path}: more than {LARGEST} bytes; give a part of it")
+        text = content.decode("utf-8-sig")  # as UTF-8, and without a byte order mark
     except UnicodeDecodeError as error:
         raise ValueError(f"{path}: not text in UTF-8, byte {error.start} is wrong") from None
     except OSError as error:
         raise ValueError(f"{path}: cannot be read as a text file: {error.strerror}") from None
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
     if not text:
         raise ValueError(f"{path}: empty, must hold text of at least {_LEAST} characters")
     if "\0" in text:

@@ -261,5 +261,12 @@ def test_the_text_is_aligned_and_fits_100_columns() -> None:
     assert "".join(lines).count("why") == 60 and "".join(lines).count("x") == 250
 
 
+@pytest.mark.parametrize(("columns", "most"), [(60, 60), (80, 80), (200, 100), (10, 43)])
+def test_the_text_fits_the_terminal(columns: int, most: int) -> None:
+    lines = doctor.render([Finding("a longer name", PARTLY, "why " * 60, "do " * 50)], columns)
+    widths = [len(line) for line in lines.splitlines()]
+    assert most - 4 < max(widths) <= most
+
+
 def test_no_findings_are_no_text() -> None:
     assert doctor.render([]) == ""

@@ -1,5 +1,9 @@
 """python -m harness: the report of a run, and one clear line for whatever is asked wrongly."""
 
+import os
+import subprocess
+import sys
+
 import pytest
 
 from harness import store
@@ -110,3 +114,11 @@ def test_an_unknown_command_or_option_is_usage(arguments, capsys):
         main(arguments)
     assert caught.value.code == 2
     assert "Traceback" not in said(capsys)[1]
+
+
+def test_a_home_that_cannot_be_written_is_not_told_of(results):
+    home = {"HOME": "/proc/nowhere", "OMP_NUM_THREADS": "1"}
+    kept = {k: v for k, v in os.environ.items() if k not in ("MPLCONFIGDIR", "XDG_CONFIG_HOME")}
+    command = [sys.executable, "-m", "harness", "report", "--results", str(results)]
+    done = subprocess.run(command, env=kept | home, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")

@@ -176,7 +176,11 @@ def test_the_command_trains_and_tells(capsys):
     said = " ".join(capsys.readouterr().out.split())
     assert "relative suboptimality 1e-06 reached after 1 step, 353 samples" in said
     assert main(["train", "linear_regression", "--steps", "5"]) == 1
-    assert "censored: not reached in 5 steps" in capsys.readouterr().out
+    said, progress = capsys.readouterr()
+    assert said.startswith("censored: not reached in 5 steps") and "step 5 of" not in said
+    # a terminal of 80 columns: the words are wrapped, and no number is cut
+    assert "step 5 of at most 5" in progress and "(target 1e-06)" in " ".join(progress.split())
+    assert "…" not in progress
 
 
 @pytest.mark.parametrize(

@@ -235,8 +235,21 @@ def test_mnist_offline_is_one_line(no_cache, monkeypatch, error, reason):
         mlp_classification.mnist()
     assert str(caught.value) == (
         f"MNIST is not in {no_cache} and cannot be downloaded ({reason}): go online once, or "
-        "give your own files to mlp_classification.from_files"
+        "give files of your own with --images and --labels"
     )
+
+
+@pytest.mark.parametrize("home", ["/proc/nowhere", "file", "/proc"])
+def test_a_cache_that_cannot_be_written_is_one_line(no_cache, monkeypatch, tmp_path, home):
+    (tmp_path / "file").write_text("")
+    home = str(tmp_path / home)
+    monkeypatch.setenv("SCIKIT_LEARN_DATA", home)
+    monkeypatch.setattr("sklearn.datasets._openml.urlopen", None)
+    with pytest.raises(
+        OSError, match=f"MNIST is kept in {home}, which cannot be written"
+    ) as caught:
+        mlp_classification.mnist()
+    assert "SCIKIT_LEARN_DATA, or give files of your own with --images" in str(caught.value)
 
 
 def test_mnist_is_split_as_published_and_its_size_is_taken_from_it(no_cache, monkeypatch):

@@ -4,6 +4,7 @@ import hashlib
 import itertools
 import math
 import pydoc_data.topics
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -235,6 +236,14 @@ def test_a_text_that_is_none_is_refused_in_one_line(tmp_path, content, words):
     assert str(caught.value).startswith(f"{path}: {words}")
     assert "\n" not in str(caught.value)
     assert type(caught.value) is ValueError
+
+
+def test_a_text_without_an_end_is_refused_in_one_line(tmp_path, monkeypatch):
+    monkeypatch.setattr(text, "LARGEST", 200)
+    text.from_file(own(tmp_path, "text " * 40))
+    for path in (own(tmp_path, "text " * 40 + "."), Path("/dev/zero")):
+        with pytest.raises(ValueError, match=f"^{path}: more than 200 bytes; give a part of it$"):
+            text.from_file(path)
 
 
 @pytest.mark.parametrize(
