@@ -67,7 +67,7 @@ def called(merged: Merged) -> str:
         return merged.runs[0].name
     there = [view.machine for view in merged.machines if view.machine]
     threads = [machine.threads for machine in there if machine.threads]
-    with_threads = f" with {', '.join(dict.fromkeys(threads))}" if threads else ""
+    with_threads = f" with {' and with '.join(dict.fromkeys(threads))}" if threads else ""
     machines = count(len({machine.name for machine in there}), "machine")
     return f"{count(len(merged.runs), 'run')} of {machines}{with_threads}"
 

@@ -37,7 +37,7 @@ def test_runs_with_other_numbers_of_threads_are_as_apart_as_machines(tmp_path):
         assert {one.threads for one in view.evidence.curves} == {threads}
         assert view.history is None
     page = written(tmp_path, runs)
-    assert "flopwise report · 2 runs of 1 machine with 2 threads, 1 thread" in page.text
+    assert "flopwise report · 2 runs of 1 machine with 2 threads and with 1 thread" in page.text
     for heading in re.findall(r"<h3>(.*?)</h3>", section(page, "roofline")):
         assert heading.startswith(tuple(f"{name}: " for name in names))
     assert section(page, "roofline").count("<svg") == 2
