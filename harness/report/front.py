@@ -69,7 +69,7 @@ def table(evidence: studies.Evidence) -> str:
     cells = [[c.claim, f"**{c.verdict}**", _FEW.sub("†", c.effect), c.n] for c in found]
     headings = ["claim of the course", "verdict", "effect, 95 % interval", "n"]
     few = sorted({seeds for c in found for seeds in _FEW.findall(c.effect)})
-    notes = ["n counts what the claim is judged by: workloads, seeds or samples."]
+    notes = ["n counts what the claim is judged by: workloads, cases, seeds, draws or samples."]
     if few:
         notes += [f"† from {' or '.join(few)} seeds: too few for an interval."]
     if any("∞" in c.effect for c in found):

@@ -52,16 +52,16 @@ def where(duels: Sequence[Duel]) -> str:
 def effects(duels: Sequence[Duel]) -> str:
     """Their ratios, each with what tells it from the others; of many the least and the most."""
     told = [duel for duel in duels if not duel.neither]
+    common = {_in(duel) for duel in duels}
+    unit, neither = common.pop() if len(common) == 1 else "", ""
     if len(duels) <= _SHOWN or len({duel.times for duel in duels}) == 1 or not told:
         text = ", ".join(_labelled(duels, duels, _names(duels) or _BOTH))
     else:
         order = sorted(told, key=lambda duel: (math.isnan(duel.ratio[0]), duel.ratio[0]))
         text = " to ".join(_labelled([order[0], order[-1]], told, _names(told)))
         if len(told) < len(duels):
-            text += f", in {len(duels) - len(told)} of {len(duels)} neither got there"
-    common = {_in(duel) for duel in duels}
-    unit = common.pop() if len(common) == 1 else ""
-    return f"{text}{unit}{no_interval(duels)}"
+            neither = f", in {len(duels) - len(told)} of {len(duels)} neither got there"
+    return f"{text}{unit}{neither}{no_interval(duels)}"
 
 
 def _names(duels: Sequence[Duel]) -> str:

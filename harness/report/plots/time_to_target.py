@@ -159,7 +159,8 @@ def _rivals(rows: pd.DataFrame, line: pd.DataFrame, best: float) -> list[str]:
         pairs = pairs.drop_duplicates("seed", keep="last")
         names = ["seconds_to_target", "seconds_to_target_of_best", "least", "least_of_best"]
         known = len(pairs) > 0 and bool((pairs[names] > 0).to_numpy().all())
-        behind = known and survival.ahead(*(pairs[name] for name in names), ASSUMED) == 1
+        a, b, a_least, b_least = (pairs[name] for name in names)
+        behind = known and survival.ahead(a, b, a_least, b_least, ASSUMED) == 1
         if batch != best and not behind:
             found.append(f"batch {whole(batch)} ({amount(middle, 'seconds')})")
     return found
