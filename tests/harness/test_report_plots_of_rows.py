@@ -11,7 +11,7 @@ import pytest
 from harness.record import FAILED
 from harness.report import plots
 from harness.report.frame import frame
-from harness.report.plots import distributions, roofline
+from harness.report.plots import distributions, roofline, style
 from tests.harness.make_rows import row
 from tests.harness.plot_parts import dots, drawn, kernel, only, roofs, told
 
@@ -61,15 +61,34 @@ def test_in_cold_mode_the_cache_is_no_roof_and_a_dtype_without_product_is_told()
 
 def test_every_case_is_a_dot_and_the_table_says_what_it_leaves_out():
     cases = [
-        kernel(1e-3, subject=f"s{i % 30}", case=f"c{i}", flops=10**8 + i, bytes=10**7)
+        kernel(1e-3, subject=f"s{i % 6}", case=f"c{i}", flops=10**8 + i, bytes=10**7)
         for i in range(150)
     ]
     part = only("roofline", frame([*roofs(), *cases, kernel(case="no work")]))
     assert dots(drawn("roofline", part.frame)) == 150
     words = roofline.caption(part.frame)
     assert "150 dots." in words and "50 more rows only in the table of all rows." in words
-    assert "no marker of their own are drawn as others" in words
     assert len(told("roofline", part.frame)) == 100
+
+
+def test_workloads_stand_by_direction_and_few_in_a_figure_a_line_joining_their_batches():
+    cases = [
+        row(1e-3 * batch, subject=f"w{i:02}", batch=batch, direction=direction, mode="host",
+            flops=10**8 * batch, bytes=10**7 + batch)
+        for i in range(12) for batch in (1, 32) for direction in ("train", "inference")
+    ]  # fmt: skip
+    parts = plots.load("roofline").parts(frame([*roofs(), *cases]))
+    assert [part.title for part in parts] == [
+        f"workloads, {direction} on CPU, {number} of 2"
+        for direction in ("train", "inference")
+        for number in (1, 2)
+    ]
+    figures = [drawn("roofline", part.frame) for part in parts]
+    assert [dots(figure) for figure in figures] == [12] * 4
+    assert len({figure.axes[0].get_ylim() for figure in figures[:2]}) == 1
+    colors = [line.get_color() for line in figures[0].axes[0].lines if len(line.get_xdata()) == 2]
+    assert len({*colors} - {style.INK}) == 5  # the sixth hue is that of the roofs
+    assert sum(len(told("roofline", part.frame)) for part in parts) == 48
 
 
 def test_without_a_roof_there_is_no_figure_and_machines_are_not_mixed():

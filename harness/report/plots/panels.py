@@ -34,18 +34,19 @@ class Look(NamedTuple):
     look: int
 
 
-def few_lines(parts: Sequence[Part], name: str) -> list[Part]:
+def few_lines(parts: Sequence[Part], name: str, look: str = "look") -> list[Part]:
     """Each part once for every MAX_LINES of its lines, or fewer; `shown` tells which those are.
 
     All of them keep all lines, so that their axes and captions are the same. Lines are taken in
     the order of their looks, so that no two in a figure have the same hue.
 
     Args:
-        name: the column whose values are the lines; `look` is their number.
+        name: the column whose values are the lines.
+        look: that of the number of their look.
     """
     found = []
     for part in parts:
-        lines = part.frame.sort_values("look", kind="stable")[name].unique()
+        lines = part.frame.sort_values(look, kind="stable")[name].unique()
         figures = math.ceil(len(lines) / MAX_LINES)
         for number, some in enumerate(np.array_split(lines, figures), 1):
             title = part.title if figures == 1 else f"{part.title}, {number} of {figures}"

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -26,26 +28,26 @@ INTRO = (
     "The lines are the roofs, all measured in the same run: to the left what a copy in memory or "
     "in the cache allows, at the top a large product in each dtype; a line is the quickest stretch "
     "that was seen, its band the median's 95 % interval. No number of a data sheet is drawn. "
-    "Filled markers are providers, hollow ones the baseline; those above each other are one case."
+    "Filled markers are providers, hollow ones the baseline; those above each other are one case. "
+    "A line joins the batch sizes of a workload, and the larger the marker, the larger the batch."
 )
 
 MAX_LINES = 100  # in the table below a figure
-MAX_NAMES = 24  # subjects with a marker of their own
 
 _LEFT, _RIGHT, _TOP, _HIGH, _BELOW = 48.0, 14.0, 24.0, 210.0, 48.0  # points
-_KINDS = {"workload": "workloads"}  # all else are kernels, the user's among them
 _APART = 11.0  # points between two names of roofs
 _CROWDED = 24.0  # points between two slanted roofs that leave no room for a name
 _BEYOND = 4.0  # times beyond the cases that a ridge is still in the figure
-_OTHERS = "others"
+_SIZES = (3.6, 6.4)  # points, of the smallest batch and the largest
 
 
 def parts(table: pd.DataFrame) -> list[Part]:
-    """By mode, machine, kernels or workloads, and run, where it measured a roof beside a case."""
+    """By mode, machine, kernels or direction of workloads, and run that measured a roof beside."""
     rows = _cases(style.looks(table).join(table["run"]))
     order = {name: number for number, name in enumerate(dict.fromkeys(rows["subject"]))}
     rows = rows.assign(
-        number=rows["subject"].map(order), what=rows["kind"].map(_KINDS).fillna("kernels")
+        number=rows["subject"].map(order),
+        what=("workloads, " + rows["direction"]).where(rows["kind"] == "workload", "kernels"),
     )
     found = []
     for keys, part in style.by(rows, ["mode", "device", "device_name", "what", "run"]):
@@ -56,19 +58,21 @@ def parts(table: pd.DataFrame) -> list[Part]:
             where = name if rows["device_name"].nunique() > 1 else processor(device)
             where += f", run {run}" if rows["run"].nunique() > 1 else ""
             found.append(Part(f"{mode.capitalize()} mode", f"{what} on {where}", part))
-    return found
+    return panels.few_lines(found, "subject", "number")
 
 
 def figure(part: pd.DataFrame) -> Figure | None:
     """FLOP/s against FLOPs a byte, both log: a dot a case and provider, the roofs as lines."""
     if part.empty:
         return None
-    rows, over = _with_rates(part), part["roofs"].iloc[0]
-    looks = _looks(rows)
+    every, over = _with_rates(part), part["roofs"].iloc[0]
+    rows = panels.shown(every)
+    named = rows.drop_duplicates("number").sort_values("number")
+    looks = [Look(*each) for each in zip(named["subject"], named["number"], strict=True)]
     below = _TOP + _HIGH + _BELOW
     fig = panels.sheet(below + panels.names_height(looks))
     axes = panels.place(fig, _LEFT, _TOP, WIDTH - _LEFT - _RIGHT, _HIGH)
-    across, up = _ends(rows, over)
+    across, up = _ends(every, over)
     log_axis(axes.xaxis, across, panels.decades(across, write=compact, most=7))
     log_axis(axes.yaxis, up, panels.decades(up, write=_tick, most=7))
     axes.set_xlabel("FLOPs a byte", labelpad=4)
@@ -76,23 +80,15 @@ def figure(part: pd.DataFrame) -> Figure | None:
     for roof in over:
         _line(axes, roof, over)
     _names_of_roofs(axes, _within(over, across[1]), up)
-    size = 5.0 if len(rows) < 150 else 3.6
-    for _, of in rows.groupby("number"):
-        look = style.of(min(int(of["number"].iloc[0]), MAX_NAMES))
-        for is_baseline, dots in of.groupby(of["provider"] == of["baseline"]):
-            axes.plot(
-                *(dots["intensity"], dots["rate"]),
-                **look | {"linestyle": "none", "markersize": size},
-                markerfacecolor=PAPER if is_baseline else look["color"],
-                markeredgewidth=0.9,
-            )
+    for _, dots in rows.groupby(["number", "provider"]):
+        _dots(axes, dots.sort_values("batch"), style.of(int(dots["number"].iloc[0])))
     panels.names(fig, looks, below)
     return fig
 
 
 def table(part: pd.DataFrame) -> pd.DataFrame:
     """One line a dot, those nearest to their roof first, as many as there is room for."""
-    rows = _with_rates(part).sort_values("roof_share", ascending=False, kind="stable")
+    rows = _with_rates(panels.shown(part)).sort_values("roof_share", ascending=False, kind="stable")
     rows = rows.iloc[:MAX_LINES]
     ends = zip(rows["rate"], rows["rate_low"], rows["rate_high"], strict=True)
     return pd.DataFrame(
@@ -113,9 +109,9 @@ def caption(part: pd.DataFrame) -> str:
     """The roofs as numbers, the nearest to one, and what is not in the figure or the table."""
     over: tuple[Roof, ...] = part["roofs"].iloc[0]
     told = ", ".join(f"{roof.words} (median {roof.median_words})" for roof in over)
-    name = part["device_name"].iloc[0]
-    sentences = [f"{count(len(part), 'dot')}. Roofs of {name}: {told}."]
-    known = part[part["roof_share"].notna()]
+    name, drawn = part["device_name"].iloc[0], panels.shown(part)
+    sentences = [f"{count(len(drawn), 'dot')}. Roofs of {name}: {told}."]
+    known = drawn[drawn["roof_share"].notna()]
     above = int((known["roof_share"] > 1).sum())
     if above:
         sentences.append(
@@ -130,10 +126,8 @@ def caption(part: pd.DataFrame) -> str:
     missing = sorted(set(part["dtype"]) - {roof.name for roof in over})
     if missing:
         sentences.append(f"No product was measured in {', '.join(missing)}.")
-    if part["number"].max() >= MAX_NAMES:
-        sentences.append("Subjects that have no marker of their own are drawn as others.")
-    if len(part) > MAX_LINES:
-        more = count(len(part) - MAX_LINES, "more row")
+    if len(drawn) > MAX_LINES:
+        more = count(len(drawn) - MAX_LINES, "more row")
         sentences.append(f"{more} only in the table of all rows.")
     return " ".join(sentences)
 
@@ -170,11 +164,19 @@ def _with_rates(part: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def _looks(rows: pd.DataFrame) -> list[Look]:
-    named = rows.drop_duplicates("number").sort_values("number")
-    numbers = zip(named["subject"], named["number"], strict=True)
-    looks = [Look(name, int(number)) for name, number in numbers if number < MAX_NAMES]
-    return looks if len(looks) == len(named) else [*looks, Look(_OTHERS, MAX_NAMES)]
+def _dots(axes: Axes, rows: pd.DataFrame, look: dict[str, Any]) -> None:
+    """One provider's cases; those of a workload, rising in batch size, joined by a line."""
+    if rows["kind"].iloc[0] == "workload":
+        axes.plot(rows["intensity"], rows["rate"], **look | {"marker": "", "linewidth": 1.1})
+    hollow = (rows["provider"] == rows["baseline"]).iloc[0]
+    sizes = np.linspace(*_SIZES, len(rows)) if rows["batch"].nunique() > 1 else [5.0] * len(rows)
+    for x, y, size in zip(rows["intensity"], rows["rate"], sizes, strict=True):
+        axes.plot(
+            *([x], [y]),
+            **look | {"linestyle": "none", "markersize": size},
+            markerfacecolor=PAPER if hollow else look["color"],
+            markeredgewidth=0.9,
+        )
 
 
 def _ends(rows: pd.DataFrame, over: Sequence[Roof]) -> tuple[list[float], list[float]]:

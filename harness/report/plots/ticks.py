@@ -63,7 +63,7 @@ def ratio_ticks(ends: Sequence[float], most: int = 6) -> dict[float, str]:
         powers = range(math.ceil(math.log2(low)), math.floor(math.log2(high)) + 1)
         step = math.ceil(len(powers) / most)
         ticks = [2.0**power for power in powers if power % step == 0]
-        ticks = ticks if len(ticks) >= _FEWEST else even_ticks(low, high, most)
+        ticks = ticks if len(ticks) >= _FEWEST else _thinned(low, high, most)
     else:
         ticks = _log_ticks(low, high, most)
     return {value: f"{value:.6g}×" for value in ticks}
@@ -75,13 +75,23 @@ def even_ticks(low: float, high: float, most: int) -> list[float]:
     return [value for value in map(float, values) if low <= value <= high]
 
 
+def _thinned(low: float, high: float, most: int) -> list[float]:
+    """Even steps on a log axis, without those that would run into the one before."""
+    apart = math.log(high / low) / (1.6 * most)
+    kept: list[float] = []
+    for tick in even_ticks(low, high, most):
+        if not kept or math.log(tick / kept[-1]) >= apart:
+            kept.append(tick)
+    return kept
+
+
 def _log_ticks(low: float, high: float, most: int) -> list[float]:
     decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     for multiples in ((1, 2, 5), (1,)):
         ticks = [m * 10.0**d for d, m in itertools.product(decades, multiples)]
         ticks = [tick for tick in ticks if low <= tick <= high]
         if len(ticks) < _FEWEST:
-            return even_ticks(low, high, most)
+            return _thinned(low, high, most)
         if len(ticks) <= most:
             return ticks
     return ticks[:: math.ceil(len(ticks) / most)]
