@@ -26,7 +26,7 @@ BUSY_CORES = {"waited_share": 3 * BUSY, "stolen_share": 0.0}
 @pytest.fixture
 def machine(monkeypatch):
     """A machine whose time, joules and waiting are what a test makes them."""
-    now = SimpleNamespace(at=0.0, joules=100.0, waited_s=5.0)
+    now = SimpleNamespace(at=0.0, joules=100.0, waited_s=5.0, waiting=0.25)
 
     def shares(before, after):
         return (after.waited_s - before.waited_s) / (after.at - before.at), None
@@ -49,7 +49,7 @@ def costly(machine):
 
     def loss(model, batch):
         machine.at, machine.joules = machine.at + 1.0, machine.joules + 2.0
-        machine.waited_s += 0.25
+        machine.waited_s += machine.waiting
         return model(batch.x).square().mean()
 
     def metric(model, batch):
@@ -79,9 +79,10 @@ def test_a_trial_that_goes_on_has_the_sums_of_both_parts(machine, tmp_path):
     with pytest.raises(Killed):
         training.run(trial(), costly(machine), max_steps=5, on_point=look, team=Kept(path))
     machine.joules, machine.waited_s = 0.0, 0.0  # as after a restart
+    machine.waiting = 0.5
     found = training.run(trial(), costly(machine), max_steps=5, team=Kept(path))
     assert [(p.seconds, p.joules) for p in found.points] == [(s, 2 * s) for s in range(6)]
-    assert found.waited_share == 0.25
+    assert found.waited_share == (2 * 0.25 + 3 * 0.5) / 5
 
 
 def test_a_counter_that_fails_on_the_way_leaves_the_trial_and_no_joules(monkeypatch):
