@@ -25,7 +25,7 @@ from typing import Any
 
 from harness.record import AA, ABOUT_MEASURING, OK, number
 
-PAIRS = 6  # of the first cases of each device and mode: a copy on a CPU takes 1 to 2 s
+PAIRS = 5  # of the first cases of each device and mode: a copy on a CPU takes 1 to 2 s
 MOST = 10  # pairs in the end: with 4 of them a slowdown of 10% was missed by half, with 10 by 4%
 EVERY = 10  # so many cases are timed for each pair past the first, which so see all of a run
 TRIES = 2  # further cases that get a copy, where others take the cores while it is measured
