@@ -112,7 +112,7 @@ def test_every_figure_has_a_name_a_description_and_its_numbers(gpu_page):
         assert re.search(rf'<title id="{name}">[^<]+</title>', svg)
         assert re.search(rf'<desc id="{description}">[^<]+</desc>', svg)
         assert 'role="img"' in svg
-        assert "<table>" in rest
+        assert "<table" in rest
 
 
 def test_ids_are_unique_and_references_lead_somewhere(gpu_page):

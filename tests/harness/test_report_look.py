@@ -31,6 +31,18 @@ def test_the_page_drops_constants_from_a_figures_numbers(tmp_path):
     assert "In every line: provider" in shown.text
 
 
+def test_cells_of_wide_tables_carry_their_heading_for_narrow_boxes(tmp_path):
+    rows = [
+        row(1e-3 * n, kind="kernel", case=f"c{n}", provider=provider, speedup=1.0 + n)
+        for n in (1, 2)
+        for provider in ("torch", "triton")
+    ]
+    shown = page(tmp_path, rows)
+    labels = [a.get("data-label") for tag, a in shown.elements if tag == "td"]
+    assert "median, 95 % interval" in labels and "what it stands on" in labels
+    assert ".stack td::before { content: attr(data-label)" in shown.html
+
+
 @pytest.mark.parametrize("ticks", [time_ticks, ratio_ticks, panels.decades])
 def test_a_log_axis_has_ticks_enough_wherever_it_begins(ticks):
     for low in (1.0, 1.1, 1.9, 2.1, 4.9, 5.1, 8.1, 9.9):

@@ -77,7 +77,7 @@ def even_ticks(low: float, high: float, most: int) -> list[float]:
 
 def _thinned(low: float, high: float, most: int) -> list[float]:
     """Even steps on a log axis, without those that would run into the one before."""
-    apart = math.log(high / low) / (1.6 * most)
+    apart = math.log(high / low) / (1.25 * most)
     kept: list[float] = []
     for tick in even_ticks(low, high, most):
         if not kept or math.log(tick / kept[-1]) >= apart:
