@@ -124,6 +124,8 @@ class Duel:
         value, low, high = self.ratio
         if self.neither:
             return "neither got there"
+        if 0.0 in (*self.a, *self.b):
+            return "met before any step"
         if not 0 < value < math.inf and self.verdict == UNCLEAR:
             b, a = (sum(map(math.isfinite, of)) for of in (self.b, self.a))
             return f"{b} of {count(self.n, 'seed')} got there against {a}"

@@ -144,6 +144,7 @@ def test_a_target_met_before_the_first_step_says_nothing_of_training():
     found = studies.load("huber").judge(early)
     assert found.verdict == UNCLEAR and found.n == 5
     assert "1 of 5 seeds of Huber's loss met it before any step" in found.words
+    assert found.effect.startswith("met before any step")
 
 
 def test_every_effect_says_of_what_it_is():
