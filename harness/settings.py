@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Mapping
+from operator import attrgetter
 from typing import Any
 
 import torch
@@ -28,14 +29,12 @@ _SETTINGS: Mapping[str, tuple[Callable[[], Any], Callable[[Any], Any]]] = {
     ),
     "backends.cudnn.benchmark": _attribute(torch.backends.cudnn, "benchmark"),
     **{
-        f"backends.{name}.fp32_precision": _attribute(owner, "fp32_precision")
-        for name, owner in (
-            ("cuda.matmul", torch.backends.cuda.matmul),
-            ("cudnn.conv", torch.backends.cudnn.conv),
-            ("cudnn.rnn", torch.backends.cudnn.rnn),
-            ("mkldnn.matmul", torch.backends.mkldnn.matmul),
-            ("mkldnn.conv", torch.backends.mkldnn.conv),
-            ("mkldnn.rnn", torch.backends.mkldnn.rnn),
+        f"backends.{name}.fp32_precision": _attribute(
+            attrgetter(name)(torch.backends), "fp32_precision"
+        )
+        for name in (
+            *("cuda.matmul", "cudnn.conv", "cudnn.rnn"),
+            *("mkldnn.matmul", "mkldnn.conv", "mkldnn.rnn"),
         )
     },
     **{
