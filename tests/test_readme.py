@@ -58,7 +58,7 @@ def test_the_worked_example_of_an_own_operation_is_right_and_timed(own_files, ca
 
 
 def test_the_worked_example_of_an_own_workload_is_right_timed_and_trained(
-    own_files, monkeypatch, capsys
+    own_files, monkeypatch, capsys, quiet
 ):
     monkeypatch.setattr(torch, "compile", lambda function, **_: function)  # seconds each
     assert main(["check", "my_model.py"]) == 0
