@@ -241,7 +241,7 @@ def test_an_own_operation_is_measured_reported_and_resumed(project, capsys):
     result.stderr.fnmatch_lines(["*cannot resume *: its own file was {'my_softmax': *; start a*"])
 
 
-def test_an_own_workload_is_timed_trained_and_reported(project):
+def test_an_own_workload_is_timed_trained_and_reported(project, quiet):
     chosen = "(test_workloads and host-my_model-train-batch32-eager) or convergence"
     measure(project, "--own=my_model.py", "-k", chosen).assert_outcomes(passed=2, deselected=87)
     kinds = {row.extra_info["kind"]: row.extra_info for row in rows(project).values()}
