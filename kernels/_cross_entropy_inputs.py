@@ -17,8 +17,8 @@ def peaks(rows: int, classes: int, generator: torch.Generator) -> tuple[Tensor, 
     Returns:
         [rows] int64, the last rows' being the last classes, where loops end; [rows] float32.
     """
-    like = {"generator": generator, "device": generator.device}
-    at = torch.randint(max(classes, 1), (rows,), **like)
-    last = torch.arange(min(rows // 4, 64, classes), device=generator.device)
+    device = generator.device
+    at = torch.randint(max(classes, 1), (rows,), generator=generator, device=device)
+    last = torch.arange(min(rows // 4, 64, classes), device=device)
     at[rows - len(last) :] = classes - 1 - last
-    return at, HIGHEST * torch.rand(rows, **like)
+    return at, HIGHEST * torch.rand(rows, generator=generator, device=device)

@@ -14,7 +14,7 @@ from harness.report.plots import panels, style
 from harness.report.plots.panels import Look
 from harness.report.plots.style import GRID, INK, PAPER, WIDTH, Part
 from harness.report.plots.ticks import limits, log_axis, ratio_ticks
-from harness.report.words import count, digits, ratio, shorten, si_interval, whole
+from harness.report.words import count, digits, ratio, shorten, si, si_interval, whole
 
 SOURCE = "rows"
 TITLE = "Predicted and measured"
@@ -73,14 +73,14 @@ def figure(part: pd.DataFrame) -> Figure | None:
 def table(part: pd.DataFrame) -> pd.DataFrame:
     """One line a case and provider."""
     rows = _ratios(part)
-    times = zip(*(rows[f"median{end}_s"] for end in ("", "_low", "_high")), strict=True)
+    times = rows[["median_s", "median_low_s", "median_high_s"]].itertuples(index=False)
     ends = zip(rows["ratio"], rows["low"], rows["high"], strict=True)
     return pd.DataFrame(
         {
             "case": rows["name"],
-            "measured, 95 % interval": [si_interval(*of, "s") for of in times],
+            "measured, 95 % interval": [si_interval(m, low, high, "s") for m, low, high in times],
             "n": [whole(n) for n in rows["n"]],
-            "predicted, not measured": [si_interval(s, s, s, "s") for s in rows["predicted_s"]],
+            "predicted, not measured": [si(seconds, "s") for seconds in rows["predicted_s"]],
             "measured / predicted": [ratio(*of) for of in ends],
             "measured / roof": [f"{digits(value)}×" for value in rows["over_roof"]],
             "launches": rows["launches"].fillna(""),
