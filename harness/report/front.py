@@ -153,9 +153,12 @@ def _where(times: Sequence[Mapping[str, Any]], trials: Sequence[Curve]) -> str:
 
 
 if __name__ == "__main__":
-    run, out = map(Path, sys.argv[1:])
-    measured, trained = store.read(run)[0], store.read_curves(run)[0]
-    probed = store.read_findings(run)[0]
-    out.write_text(svg(measured, trained), "utf-8")
-    described = store.read_environment(run)[0]
+    try:
+        run, out = map(Path, sys.argv[1:])
+        measured, trained = store.read(run)[0], store.read_curves(run)[0]
+        probed, described = store.read_findings(run)[0], store.read_environment(run)[0]
+        out.write_text(svg(measured, trained), "utf-8")
+    except (ValueError, OSError, store.StoreError) as error:
+        usage = "usage: python -m harness.report.front RUN OUT.svg"
+        sys.exit(usage if len(sys.argv) != 3 else str(error))
     print(table(studies.Evidence(frame(measured), trained, probed, described)))
