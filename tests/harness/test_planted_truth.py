@@ -111,8 +111,6 @@ def measured(plant, seed):
 
 @pytest.mark.slow
 def test_planted_slowdowns_are_found_and_no_others_on_this_machine(one_thread):
-    # 18 of 18 runs passed on two cores that others held for about 70% of the time, each with all
-    # 40 slowdowns of 5% found and none of the 40 pairs without one called slower or faster
     rng = np.random.default_rng(9)
     floor = noise.floor(measured(0.0, seed) for seed in range(noise.MOST))
     planted = rng.permutation([0.0] * 40 + [0.02] * 8 + [0.05] * 40 + [0.10] * 8)
