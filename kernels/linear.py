@@ -21,7 +21,7 @@ Versions, in order of cleverness:
    bytes, not measured: 2MN elements less than version 1 forward, MN less backward.
 4. Configurations timed on the GPU at hand and kept (python -m harness tune); else they are static.
 Not yet timed on a GPU. Where it should lose: where the product itself does, see kernels/matmul.py
-(plain loads, no persistent programs, no split along K); few columns with many rows.
+(rows that no descriptor can describe, no split along K); few columns with many rows.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ dweight is summed in float32.
 Extra memory at its peak, the gradients among it, for R rows, H hidden, C classes, chunks of T and
 elements of e bytes, and 16 bytes a row beside it:
 
-    e (C H + R H + T C)                             dweight, dinput, logits
+    e (C H + R H + T C)                             dweight, dinput, logits (C up to 16s)
     e (R H + max(2 C H + T C, 3 C H))               dweight in float32, of more than 4 chunks
 
 8192 x 4096 x 128256 in bfloat16: 1002 + 64 + 501 MiB = 1.53 GiB. A graph retained or captured into
@@ -35,13 +35,16 @@ Versions, in order of cleverness; none timed on a GPU yet:
 2. That product persistent with TMA descriptors, as matmul's (kernels/_added_product.py), and
    matmul's own for the first chunk. Predicted from machine code alone: the same m64n256k16 wgmma,
    157 registers, no spills, 208 KiB of shared memory on sm_90. This file.
+   The logits' rows are padded to a multiple of 16 numbers, so that every product of this file has
+   descriptors whatever the vocabulary.
 3. The last chunk's dweight left to backward, where its product could apply the upstream gradient:
    saves one read and write of dweight. Not written.
 4. Losses and gradients of a chunk in one kernel, a row read again from L2. Not written.
 
 Where it should lose: against the two operators apart where the logits fit into memory and there are
-few of them; a vocabulary that is no multiple of 8 has no descriptors, and its products read
-narrowly.
+few of them; a hidden size that is no multiple of 8 has no descriptors, and its products read
+narrowly; dinput of a chunk has few tiles where the hidden size is small (2048 x 768: 96 of 128 x
+128 for 132 multiprocessors), and nothing is split along the classes.
 """
 
 from __future__ import annotations

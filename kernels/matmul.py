@@ -19,7 +19,8 @@ from what the compiler makes of it (python -m harness compile; triton 3.6.0 and 
    that over K, so a tile's loads are in flight while the one before is stored. Meant to be
    level with cuBLAS from 4096^3 on; whether it is, a GPU must tell. Each operand may be
    contiguous along either side (its descriptor is the transposed view's), so both gradients go
-   this way too.
+   this way too. Of its tiles of 128 x 256 and 128 x 128 and version 1's of 64 x 64, that is taken
+   whose busiest multiprocessor reads least (kernels/_tiles.py).
 3. Configurations may be timed on the GPU at hand and kept (python -m harness tune); else they are
    static, chosen from registers, spills and shared memory.
 
