@@ -126,7 +126,7 @@ def test_a_page_with_all_of_them_has_each_and_the_same_bytes(tmp_path):
     first = page(tmp_path, rows, findings=probes())
     for name in (*OF_ROWS, *OF_FINDINGS):
         section = first.html.partition(f'<section id="{name}">')[2].partition("</section>")[0]
-        assert "<svg" in section and "<table>" in section, name
+        assert "<svg" in section and "<table" in section, name
     again = page(tmp_path, rows, findings=probes())
     assert first.html == again.html
 
