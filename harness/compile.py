@@ -120,11 +120,11 @@ def compile_all(
     """Builds side by side on the usable cores, and shows on stderr how long it still takes."""
     with workers.pool() as pool:
         pairs = [(name, sm) for sm in architectures for name in kernels.NAMES]
-        counts = pool.map(_count, *zip(*pairs, strict=True))
+        counts = [pool.submit(_count, name, sm) for name, sm in pairs]
         tasks = [
             pool.submit(_compile, name, sm, index, loads)
             for (name, sm), builds in zip(pairs, counts, strict=True)
-            for index in _spread(builds, per_kernel)
+            for index in _spread(builds.result(), per_kernel)
         ]
         return workers.results(tasks, "compiling", lambda e: f"{e.architecture} {e.kernel}")
 

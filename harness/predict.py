@@ -66,11 +66,11 @@ def run(name: str) -> int:
 def predict(name: str) -> list[Predicted]:
     """Every case of every operation that a GPU has, compiled side by side on the usable cores."""
     with workers.pool() as pool:
-        listed = pool.map(_cases, kernels.NAMES)
+        listed = [pool.submit(_cases, name) for name in kernels.NAMES]
         tasks = [
             pool.submit(_predict, subject, case, provider, name)
             for subject, cases in zip(kernels.NAMES, listed, strict=True)
-            for case, provider in cases
+            for case, provider in cases.result()
         ]
         return workers.results(tasks, "compiling", lambda one: f"{one.subject} {one.case}")
 

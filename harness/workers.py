@@ -18,6 +18,8 @@ T = TypeVar("T")
 def pool() -> Iterator[ProcessPoolExecutor]:
     """One on each usable core; what has not begun when the block is left is not done.
 
+    Not for `map`, which cancels what is left by itself: an interrupted pool stumbles over that.
+
     Raises:
         BrokenProcessPool: a process died, as when the compiler crashes.
     """
