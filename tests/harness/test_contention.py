@@ -47,6 +47,15 @@ def test_one_thread_that_waits_holds_up_all_that_wait_for_it(threads):
     assert shares(before, late) == (0.5, None)
 
 
+def test_a_thread_that_hardly_ran_waited_for_us_and_not_we_for_it():
+    """As the one that draws the progress does, while ours have all cores."""
+    before = Reading(0, {"main": 0.0, "bar": 0.0}, None, {"main": 0.0, "bar": 0.0})
+    after = Reading(10, {"main": 0.1, "bar": 5.0}, None, {"main": 9.9, "bar": 0.1})
+    assert shares(before, after) == (0.01, None)
+    starved = Reading(10, {"main": 9.9, "bar": 5.0}, None, {"main": 0.1, "bar": 0.1})
+    assert shares(before, starved) == (0.99, None)
+
+
 def test_threads_that_began_or_ended_in_between_do_not_hide_what_others_waited():
     before = Reading(0, {"ended": 9.0, "stays": 1.0}, None)
     assert shares(before, Reading(10, {"stays": 2.0, "new": 0.5}, None)) == (0.1, None)
