@@ -113,8 +113,13 @@ def test_an_unknown_gpu_is_refused_in_one_line(capsys):
     assert "invalid choice: 'RTX'" in line
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("gpu", ["H200", "A100"])
+@pytest.mark.parametrize(
+    "gpu",
+    [
+        pytest.param("H200", marks=pytest.mark.slow),
+        pytest.param("A100", marks=pytest.mark.exhaustive),
+    ],
+)
 def test_every_case_can_be_launched_there_without_spills(gpu):
     every = predict.predict(gpu)
     assert len(every) > 60
