@@ -1,6 +1,7 @@
 """The package's table of contents."""
 
 import importlib
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -53,3 +54,26 @@ def test_unknown_names_are_refused():
         kernels.load("matmull")
     with pytest.raises(AttributeError, match="no attribute 'matmull'"):
         kernels.matmull  # noqa: B018  # naming it is the test
+
+
+# One of each public function.
+CALLS = (
+    "matmul(x, x)",
+    "linear(x, x)",
+    "bias_activation(x)",
+    "cross_entropy(x, t)",
+    "linear_cross_entropy(x, x, t)",
+)
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_the_cpu_without_the_interpreter_is_refused_with_both_ways_out(call):
+    code = f"import torch, kernels; x, t = torch.ones(2, 2), torch.tensor([0, 1]); kernels.{call}"
+    environment = {k: v for k, v in os.environ.items() if k != "TRITON_INTERPRET"}
+    run = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True
+    )
+    assert run.returncode == 1
+    last = run.stderr.splitlines()[-1]
+    assert last.startswith(f"RuntimeError: {call.split('(')[0]}: Triton kernels do not run on cpu")
+    assert "CUDA" in last and "TRITON_INTERPRET=1" in last
