@@ -87,7 +87,7 @@ def browse(tmp_path_factory) -> Callable[..., Opened]:
             *(("--no-sandbox",) if os.geteuid() == 0 else ()),  # root has no sandbox
             path.as_uri(),
         ]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=300)
         assert done.returncode == 0, done.stderr[-2000:]
         return Opened(done.stdout, re.findall(r"CONSOLE.*", done.stderr))
 

@@ -135,6 +135,9 @@ def _said(status: int) -> str:
 
 def main(names: Sequence[str]) -> None:
     """Run the mutants whose names begin so, or all."""
+    import hypothesis  # noqa: F401  what the tests import, once here instead of in every child
+    import pytest  # noqa: F401
+    import scipy.stats  # noqa: F401
     import torch
 
     torch.set_num_threads(1)  # a thread pool does not survive a fork
