@@ -16,9 +16,16 @@ from dataclasses import dataclass
 from functools import cache, partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from statistics import mean
 from typing import Any
 
+from harness.cpu import (
+    cpu_cache_bytes,
+    cpu_clock_hz,
+    cpu_model,
+    cpu_temperature_c,
+    quota_cores,
+    usable_cores,
+)
 from harness.energy import Unavailable, is_cuda, nvml
 
 PACKAGES = (
@@ -27,7 +34,6 @@ PACKAGES = (
 )
 Readers = Mapping[str, Callable[[], Any]]  # by the name of what each reads
 REPOSITORY = Path(__file__).parent.parent
-_SYSTEM = Path("/")  # where /proc and /sys stand
 
 
 @dataclass(frozen=True)
@@ -49,7 +55,7 @@ def device_state(device: str) -> DeviceState:
         ValueError: `device` is none of these.
     """
     if not is_cuda(device):
-        sensors: Readers = {"clock_hz": _cpu_clock_hz, "temperature_c": _cpu_temperature_c}
+        sensors: Readers = {"clock_hz": cpu_clock_hz, "temperature_c": cpu_temperature_c}
         return _state(sensors, "the operating system does not tell this of a CPU")
     try:
         with nvml(device) as gpu:
@@ -99,7 +105,7 @@ def device_name(device: str) -> str:
         ValueError: `device` is neither "cpu" nor "cuda" nor "cuda:<ordinal>".
     """
     if not is_cuda(device):
-        return _cpu_model()
+        return cpu_model()
     usable, _ = probe_gpu()
     return sys.modules["torch"].cuda.get_device_name(device) if usable else "no CUDA GPU"
 
@@ -116,23 +122,6 @@ def machine_id(environment: Mapping[str, Any]) -> str:
         model = re.sub(r"\((R|TM)\)|\bCPU\b|@.*", " ", environment["cpu"]["model"])
         name = f"{model} {cores} {'core' if cores == 1 else 'cores'}"
     return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:80]
-
-
-def cpu_cache_bytes() -> dict[int, int]:
-    """Bytes of data cache that a core reaches, by level (3 is shared); {} where untold."""
-    sizes = {}
-    for index in sorted(_SYSTEM.glob("sys/devices/system/cpu/cpu0/cache/index*")):
-        kind, level, size = (_text(index / name) for name in ("type", "level", "size"))
-        if kind in ("Data", "Unified") and re.fullmatch(r"\d+K", size):
-            sizes[int(level)] = int(size[:-1]) * 1024
-    return sizes
-
-
-def usable_cores() -> int:
-    """Cores that this process may run on; a quota of time may leave it less of them."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1  # macOS has no affinity
 
 
 def cxx_version() -> str:
@@ -171,7 +160,7 @@ def describe() -> dict[str, Any]:
 
     caches = {str(level): size for level, size in cpu_cache_bytes().items()}
     cpu: Readers = {
-        "model": _cpu_model,
+        "model": cpu_model,
         "logical_cores": os.cpu_count,
         "usable_cores": usable_cores,
         "quota_cores": quota_cores,
@@ -249,42 +238,6 @@ def _gpu(torch: Any, ordinal: int) -> dict[str, Any]:
     }
 
 
-def _cpu_model() -> str:
-    found = re.search(r"^model name\s*:\s*(.+)$", _text(_SYSTEM / "proc/cpuinfo"), re.MULTILINE)
-    return found[1] if found else f"{platform.machine()} CPU"
-
-
-def _cpu_clock_hz() -> float:
-    paths = _SYSTEM.glob("sys/devices/system/cpu/cpu[0-9]*/cpufreq/scaling_cur_freq")
-    khz = [float(text) for path in paths if (text := _text(path))]
-    if khz:
-        return 1e3 * mean(khz)
-    cpuinfo = _text(_SYSTEM / "proc/cpuinfo")
-    mhz = re.findall(r"^cpu MHz\s*:\s*([\d.]+)$", cpuinfo, re.MULTILINE)
-    # Linux writes the nominal clock there unless the processor counts its cycles (aperfmperf).
-    if not mhz or "aperfmperf" not in cpuinfo:
-        raise Unavailable("only the nominal clock is told, as is common in virtual machines")
-    return 1e6 * mean(map(float, mhz))
-
-
-def _cpu_temperature_c() -> float:
-    for name in sorted(_SYSTEM.glob("sys/class/hwmon/hwmon*/name")):
-        millidegrees = _text(name.parent / "temp1_input")
-        if millidegrees and _text(name) in ("coretemp", "k10temp", "zenpower", "cpu_thermal"):
-            return float(millidegrees) / 1e3
-    raise Unavailable("no temperature sensor is shown, as is common in virtual machines")
-
-
-def quota_cores() -> float:
-    """Cores' worth of time that this container may take (control groups, version 2 or 1)."""
-    folder = _SYSTEM / "sys/fs/cgroup"
-    old = (_text(folder / f"cpu/cpu.cfs_{name}_us") for name in ("quota", "period"))
-    quota, period = _text(folder / "cpu.max").split() or old
-    if not quota.isdigit():  # "max", "-1" or nothing at all
-        raise Unavailable("no quota is set")
-    return int(quota) / int(period)
-
-
 def _output(*command: str) -> str:
     try:
         done = subprocess.run(
@@ -293,10 +246,3 @@ def _output(*command: str) -> str:
     except (OSError, subprocess.SubprocessError):  # their messages name paths
         raise Unavailable(f"{Path(command[0]).name} is missing, or fails here") from None
     return done.stdout
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text().strip()
-    except OSError:
-        return ""

@@ -1,4 +1,4 @@
-"""The machine's description and the device's state, on machines made up of files and fakes."""
+"""The machine's description and the device's state, on a machine made up of fakes."""
 
 from __future__ import annotations
 
@@ -15,16 +15,9 @@ from typing import Any
 import pytest
 import torch
 
-from harness import environment
+from harness import cpu, environment
 from harness.energy import Unavailable
-
-
-class NVMLError(Exception):
-    pass
-
-
-class NVMLError_FunctionNotFound(NVMLError):
-    pass
+from tests.harness.simulated_power import NVMLError, NVMLError_FunctionNotFound
 
 
 def fails(error: Exception) -> Callable[..., Any]:
@@ -70,33 +63,20 @@ def gpu(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     return fake
 
 
-@pytest.fixture
-def system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """A machine without /proc and /sys; the function writes one file into it."""
-    monkeypatch.setattr(environment, "_SYSTEM", tmp_path)
-
-    def write(name: str, text: str) -> None:
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_text(text + "\n")
-
-    return write
-
-
 def test_importing_imports_neither_torch_nor_pynvml() -> None:
     code = (
         "import sys, harness.environment, harness.energy, harness.doctor\n"
         "print([name for name in ('torch', 'pynvml', 'triton', 'numpy') if name in sys.modules])"
     )
-    root = Path(environment.__file__).parent.parent
-    done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True)
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, cwd=environment.REPOSITORY, capture_output=True, text=True)
     assert done.stdout.strip() == "[]", done.stderr
 
 
 def every_mapping(value: Any) -> Iterator[dict[str, Any]]:
     if isinstance(value, dict):
         yield value
-        for inner in value.values():
-            yield from every_mapping(inner)
+        value = list(value.values())
     if isinstance(value, list):
         for inner in value:
             yield from every_mapping(inner)
@@ -115,16 +95,8 @@ def check_described(described: dict[str, Any]) -> None:
 
 def test_describe_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     home = Path.home()
-    argv = [
-        f"{home}/bin/pytest",
-        "-k",
-        "a/b",
-        f"--out={home}",
-        f"-c{home}/x",
-        "../../u/x",
-        "t/a.py",
-    ]
-    monkeypatch.setattr(sys, "argv", argv)
+    argv = [f"{home}/bin/pytest", "-k", "a/b", f"--out={home}", f"-c{home}/x"]
+    monkeypatch.setattr(sys, "argv", [*argv, "../../u/x", "t/a.py"])
     described = environment.describe()
     check_described(described)
     assert described["command"] == "pytest -k a/b --out=<path> -c<path> <path> t/a.py"
@@ -142,12 +114,7 @@ def test_describe_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "/home/u",
-        "--x=/home/u/y",
-        "--x='~u/y'",
-        "a:/home/u",
-        "C:\\Users\\u",
-        "x/../../u",
+        *("/home/u", "--x=/home/u/y", "--x='~u/y'", "a:/home/u", "C:\\Users\\u", "x/../../u"),
         "-I/home/u",
     ],
 )
@@ -194,7 +161,8 @@ def test_a_gpu_that_hides_its_limits_is_described_with_the_reason(gpu: SimpleNam
     assert "Not Supported" in described["gpus"][0]["power_limit_w_reason"]
 
 
-def test_a_machine_that_tells_nothing(system, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_machine_that_tells_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cpu, "SYSTEM", tmp_path)
     monkeypatch.setattr(environment, "probe_gpu", lambda: (False, "torch is not installed"))
     monkeypatch.setattr(environment, "version", fails(PackageNotFoundError("x")))
     monkeypatch.setattr(environment.subprocess, "run", fails(FileNotFoundError(2, "/no/such")))
@@ -225,14 +193,8 @@ def test_machine_id_of_a_cpu(model: str, cores: int, name: str) -> None:
 @pytest.mark.parametrize(
     ("error", "reason"),
     [
-        (
-            "Found no NVIDIA driver on your system. Please check\nmore",
-            "no NVIDIA driver is installed",
-        ),
-        (
-            "The NVIDIA driver on your system is too old (found 11040).",
-            "too old for torch's CUDA 13.0",
-        ),
+        ("Found no NVIDIA driver on your system. Please\nmore", "no NVIDIA driver is installed"),
+        ("The NVIDIA driver on your system is too old (11040).", "too old for torch's CUDA 13.0"),
         ("No CUDA GPUs are available", "shows torch no GPU (CUDA_VISIBLE_DEVICES is set)"),
         ("CUDA error: no kernel image\nhint", "CUDA fails: CUDA error: no kernel image"),
         ("cannot open /home/u/lib", "CUDA fails: cannot open <path>"),
@@ -271,10 +233,8 @@ def test_the_state_of_a_gpu(gpu: SimpleNamespace) -> None:
     gpu.nvmlDeviceGetCurrentClocksEventReasons = lambda handle: 0x1 | 0x4 | 0x40 | 0x1000
     state = environment.device_state("cuda")
     assert state.throttled is True
-    assert state.throttle_reasons == (
-        *("software power cap", "hardware thermal slowdown"),
-        "reason 0x1000",
-    )
+    known = ("software power cap", "hardware thermal slowdown")
+    assert state.throttle_reasons == (*known, "reason 0x1000")
 
 
 @pytest.mark.parametrize("newer", ["not in the bindings", "not in the driver"])
@@ -303,68 +263,10 @@ def test_the_state_of_a_gpu_without_nvml(gpu: SimpleNamespace) -> None:
     assert all("Driver Not Loaded" in reason for reason in state.reasons.values())
 
 
-def test_the_state_of_a_virtual_cpu(system) -> None:
-    system("proc/cpuinfo", "flags\t\t: fpu hypervisor\ncpu MHz\t\t: 2599.998")
-    state = environment.device_state("cpu")
-    assert state.clock_hz is None  # the nominal clock is no reading
-    assert "nominal" in state.reasons["clock_hz"]
-    assert set(state.reasons) == set(vars(state)) - {"reasons"}
-
-
-def test_the_state_of_a_real_cpu(system) -> None:
-    system("proc/cpuinfo", "flags : aperfmperf\ncpu MHz\t: 2000.0\n\ncpu MHz\t: 3000.5")
-    assert environment.device_state("cpu").clock_hz == 2.50025e9
-    system("sys/devices/system/cpu/cpu0/cpufreq/scaling_cur_freq", "1000000")
-    system("sys/devices/system/cpu/cpu11/cpufreq/scaling_cur_freq", "3000000")
-    system("sys/class/hwmon/hwmon0/name", "nvme")
-    system("sys/class/hwmon/hwmon0/temp1_input", "99000")
-    system("sys/class/hwmon/hwmon1/name", "coretemp")
-    system("sys/class/hwmon/hwmon1/temp1_input", "45500")
-    state = environment.device_state("cpu")
-    assert (state.clock_hz, state.temperature_c) == (2e9, 45.5)
-
-
-def test_the_cpus_model_and_caches(system) -> None:
-    assert environment.device_name("cpu").endswith(" CPU")  # the architecture, at least
-    system("proc/cpuinfo", "processor\t: 0\nmodel name\t: AMD EPYC 9654\nmodel name\t: other")
-    assert environment.device_name("cpu") == "AMD EPYC 9654"
-    kinds = [("Data", "1", "48K"), ("Instruction", "1", "64K"), ("Unified", "2", "2048K")]
-    for index, parts in enumerate([*kinds, ("Unified", "3", "garbage")]):
-        for name, text in zip(("type", "level", "size"), parts, strict=True):
-            system(f"sys/devices/system/cpu/cpu0/cache/index{index}/{name}", text)
-    assert environment.cpu_cache_bytes() == {1: 49152, 2: 2097152}
-
-
-def test_the_quota_of_a_container(system) -> None:
-    with pytest.raises(Unavailable, match="no quota is set"):
-        environment.quota_cores()
-    system("sys/fs/cgroup/cpu/cpu.cfs_quota_us", "-1")
-    system("sys/fs/cgroup/cpu/cpu.cfs_period_us", "100000")
-    with pytest.raises(Unavailable, match="no quota is set"):
-        environment.quota_cores()
-    system("sys/fs/cgroup/cpu/cpu.cfs_quota_us", "50000")
-    assert environment.quota_cores() == 0.5
-    system("sys/fs/cgroup/cpu.max", "150000 100000")
-    assert environment.quota_cores() == 1.5
-    system("sys/fs/cgroup/cpu.max", "max 100000")
-    with pytest.raises(Unavailable, match="no quota is set"):
-        environment.quota_cores()
-
-
-def test_the_cores_that_the_affinity_leaves(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(environment.os, "cpu_count", lambda: 64)
-    monkeypatch.setattr(environment.os, "sched_getaffinity", lambda process: {3, 5}, raising=False)
-    assert environment.usable_cores() == 2
-    monkeypatch.delattr(environment.os, "sched_getaffinity")
-    assert environment.usable_cores() == 64
-
-
 def test_the_commit_and_whether_files_differ_from_it(tmp_path: Path, monkeypatch) -> None:
     def git(*arguments: str) -> str:
         command = ["git", "-c", "user.name=x", "-c", "user.email=x@example.org", *arguments]
-        return subprocess.run(
-            command, cwd=tmp_path, check=True, capture_output=True, text=True
-        ).stdout
+        return subprocess.check_output(command, cwd=tmp_path, text=True)
 
     monkeypatch.setattr(environment, "REPOSITORY", tmp_path)
     git("init", "--quiet")
