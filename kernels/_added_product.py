@@ -16,7 +16,7 @@ from torch import Tensor
 from kernels import _launch
 from kernels._product import _describable, _descriptor
 from kernels._tiles import tile_of
-from kernels.spec import Build
+from kernels.spec import TRITON_TYPES, Build
 from kernels.tuning import Choice, Config, chosen
 
 
@@ -173,9 +173,6 @@ def launch(a: Tensor, b: Tensor, out: Tensor, shape: str, tile: Config) -> None:
             )  # fmt: skip
 
 
-_TYPES = {"float32": "fp32", "float16": "fp16", "bfloat16": "bf16"}
-
-
 def builds(architecture: str) -> Iterator[Build]:
     """Every default configuration of the architecture; half precisions add to float32 too."""
     for (arithmetic, shape), tile in CONFIGS.get(architecture, _SM_80).items():
@@ -189,7 +186,7 @@ def build(arithmetic: str, shape: str, tile: Config, dtype: str, out: str) -> Bu
     """For the transposed logits' gradient and contiguous tokens, added to a matrix of dtype out."""
     sizes = {name: value for name, value in tile._asdict().items() if name.isupper()}
     words = f"{arithmetic} {shape}{' to float32' if out != dtype else ''}"
-    matrix, element = arithmetic != "ieee", _TYPES[dtype]
+    matrix, element = arithmetic != "ieee", TRITON_TYPES[dtype]
     if shape == "tma":
         blocks = {
             "a_desc": (tile.BLOCK_K, tile.BLOCK_M),
@@ -201,7 +198,11 @@ def build(arithmetic: str, shape: str, tile: Config, dtype: str, out: str) -> Bu
         constants = {**sizes, "A_TRANSPOSED": True, "B_TRANSPOSED": False}
         kernel, aligned = _add_persistent_kernel, ()
     else:
-        pointers = {"a_ptr": f"*{element}", "b_ptr": f"*{element}", "c_ptr": f"*{_TYPES[out]}"}
+        pointers = {
+            "a_ptr": f"*{element}",
+            "b_ptr": f"*{element}",
+            "c_ptr": f"*{TRITON_TYPES[out]}",
+        }
         numbers = ("M", "N", "K", "stride_ak", "stride_bk")
         types = {**pointers, **dict.fromkeys(numbers, "i32")}
         precision = "tf32" if arithmetic == "tf32" else "ieee"

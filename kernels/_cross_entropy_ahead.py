@@ -23,10 +23,10 @@ import triton.language as tl
 from torch import Tensor
 
 from kernels import _cross_entropy_builds, _launch
-from kernels import _cross_entropy_rows as by_row
 from kernels._cross_entropy_loss import Loss
+from kernels._cross_entropy_reduction import reduce
 from kernels._cross_entropy_rows import Config, _gradients, _losses
-from kernels.spec import Build
+from kernels.spec import TRITON_TYPES, Build
 
 
 @triton.jit
@@ -92,7 +92,7 @@ def _forward(input: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
     rows, classes = input.shape
     each = input.new_zeros(rows, dtype=torch.float32)
     denominator = each.new_empty(1)
-    by_row.reduce(each, loss, classes, True, out, denominator)  # for the denominator
+    reduce(each, loss, classes, True, out, denominator)  # for the denominator
     if rows:
         with _launch.device_of(input):
             _ahead_kernel[(min(rows, _launch.multiprocessors(input)),)](
@@ -107,7 +107,7 @@ def _forward(input: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
                 **loss.arguments(classes),
                 **TILE._asdict(),
             )
-    by_row.reduce(each, loss, classes, True, out, denominator)
+    reduce(each, loss, classes, True, out, denominator)
     return out, gradient
 
 
@@ -179,7 +179,7 @@ def builds() -> Iterator[Build]:
     for dtype in ("float32", "bfloat16"):
         for ragged in (False, True):
             yield _ahead(dtype, ragged)
-        pointer = _cross_entropy_builds.POINTERS[dtype]
+        pointer = f"*{TRITON_TYPES[dtype]}"
         pointers = {"x_ptr": pointer, "out_ptr": pointer, "grad_ptr": pointer}
         for in_place in (False, True):
             yield Build(
@@ -198,7 +198,7 @@ def _ahead(dtype: str, ragged: bool) -> Build:
     pointers = {
         "loss_ptr": "*fp32",
         "denominator_ptr": "*fp32",
-        "out_ptr": _cross_entropy_builds.POINTERS[dtype],
+        "out_ptr": f"*{TRITON_TYPES[dtype]}",
     }
     build = _cross_entropy_builds.by_row(
         _ahead_kernel, pointers, {}, TILE, dtype, options=False, biased=False, ragged=ragged

@@ -6,18 +6,16 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
+from kernels._cross_entropy_reduction import REDUCE_BLOCK, _reduce_kernel
 from kernels._cross_entropy_rows import (
     CONFIGS,
-    REDUCE_BLOCK,
     WIDE,
     Config,
     _gradients_kernel,
     _losses_kernel,
-    _reduce_kernel,
 )
-from kernels.spec import Build
+from kernels.spec import TRITON_TYPES, Build
 
-POINTERS = {"float32": "*fp32", "float16": "*fp16", "bfloat16": "*bf16"}
 _WHOLE = ("classes", "width", "stride_row", "stride_out")  # multiples of 16 unless ragged
 
 
@@ -29,7 +27,7 @@ def builds(upstreams: Sequence[str], biased: bool = False) -> Iterator[Build]:
             gradient; the first with every tile, the others with the widest alone.
         biased: whether a bias of the logits is one of the options.
     """
-    for dtype in POINTERS:
+    for dtype in TRITON_TYPES:
         for options in (False, True):
             yield _reduce(dtype, options)
             for tile in CONFIGS if options else (*CONFIGS, WIDE):
@@ -42,11 +40,12 @@ def builds(upstreams: Sequence[str], biased: bool = False) -> Iterator[Build]:
 
 
 def _reduce(dtype: str, weighted: bool) -> Build:
+    pointer = f"*{TRITON_TYPES[dtype]}"
     pointers = {
         "loss_ptr": "*fp32",
         "target_ptr": "*i64",
-        "weight_ptr": POINTERS[dtype],
-        "out_ptr": POINTERS[dtype],
+        "weight_ptr": pointer,
+        "out_ptr": pointer,
         "denominator_ptr": "*fp32",
     }
     return Build(
@@ -68,7 +67,7 @@ def _losses(tile: Config, dtype: str, options: bool, biased: bool, ragged: bool)
 def _gradients(
     tile: Config, dtype: str, options: bool, biased: bool, upstream: str, ragged: bool
 ) -> Build:
-    pointer = POINTERS[dtype]
+    pointer = f"*{TRITON_TYPES[dtype]}"
     pointers = {"grad_ptr": pointer, "denominator_ptr": "*fp32", "out_ptr": pointer}
     constants: dict[str, object] = {"UPSTREAM": upstream, "stride_grad": int(upstream == "rows")}
     build = by_row(_gradients_kernel, pointers, constants, tile, dtype, options, biased, ragged)
@@ -86,7 +85,7 @@ def by_row(
     ragged: bool,
 ) -> Build:
     """A build of a row kernel; ragged: rows start and end anywhere, not on 16 bytes."""
-    pointer = POINTERS[dtype]
+    pointer = f"*{TRITON_TYPES[dtype]}"
     pointers = {
         **pointers,
         "input_ptr": pointer,

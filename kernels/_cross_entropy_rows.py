@@ -117,37 +117,6 @@ def _losses_kernel(
 
 
 @triton.jit
-def _reduce_kernel(
-    loss_ptr, target_ptr, weight_ptr, out_ptr, denominator_ptr, rows, classes, ignore_index,
-    MEAN: tl.constexpr, WEIGHTED: tl.constexpr, BLOCK: tl.constexpr,
-):  # fmt: skip
-    """The only program: sums the losses in a fixed order and divides by the weights counted."""
-    loss = tl.zeros((BLOCK,), dtype=tl.float32)
-    counted = tl.zeros((BLOCK,), dtype=tl.float32)
-    weights = tl.zeros((BLOCK,), dtype=tl.float32)
-    for tile in range((rows - 1) // BLOCK + 1):
-        row = tl.cast(tile, tl.int64) * BLOCK + tl.arange(0, BLOCK)  # [BLOCK]
-        in_rows = row < rows
-        loss += tl.load(loss_ptr + row, mask=in_rows, other=0.0)
-        if MEAN:
-            target = tl.load(target_ptr + row, mask=in_rows, other=ignore_index)
-            inside = (target != ignore_index) & (target >= 0) & (target < classes)
-            counted += tl.where(inside, 1.0, 0.0)
-            if WEIGHTED:
-                weights += tl.load(weight_ptr + target, mask=inside, other=0.0).to(tl.float32)
-    result = tl.sum(loss, axis=0)
-    denominator = 1.0
-    if MEAN:
-        count = tl.sum(counted, axis=0)
-        divisor = tl.sum(weights, axis=0) if WEIGHTED else count
-        result = result / divisor
-        # With nothing counted the mean is 0 / 0, yet every gradient is 0, as torch's.
-        denominator = tl.where(count == 0.0, float("inf"), divisor)
-    tl.store(out_ptr, result.to(out_ptr.dtype.element_ty))
-    tl.store(denominator_ptr, denominator)
-
-
-@triton.jit
 def _gradients(
     input_ptr, weight_ptr, bias_ptr, out_ptr, row, column, target, grad, maximum, total, mass,
     rows, classes, width, stride_row, stride_class, stride_out, ignore_index, keep, share,
@@ -232,7 +201,6 @@ class Config(NamedTuple):
 CONFIGS = (Config(8, 128, 4), Config(2, 1024, 4), Config(1, 4096, 16))
 # For the losses of longer rows: more loads in flight, where registers allow.
 WIDE = Config(1, 16384, 16)
-REDUCE_BLOCK = 1024
 
 
 def config(classes: int) -> Config:
@@ -279,39 +247,6 @@ def losses(
             stride_class=input.stride(1),
             **loss.arguments(classes),
             **tile._asdict(),
-        )
-
-
-def reduce(
-    losses: Tensor,
-    loss: Loss,
-    classes: int,
-    mean: bool,
-    out: Tensor,
-    denominator: Tensor,
-) -> None:
-    """Writes the sum or mean of the losses into out [] and what divided it into denominator [1].
-
-    Args:
-        losses: [rows] float32.
-        loss, classes: what the losses were computed with.
-        mean: whether to divide by the weights of the rows counted.
-        out, denominator: written; denominator is float32.
-    """
-    with _launch.device_of(losses):
-        _reduce_kernel[(1,)](
-            losses,
-            loss.target,
-            losses if loss.weight is None else loss.weight,
-            out,
-            denominator,
-            losses.shape[0],
-            classes,
-            loss.ignore_index,
-            MEAN=mean,
-            WEIGHTED=loss.weight is not None,
-            BLOCK=REDUCE_BLOCK,
-            num_warps=4,
         )
 
 

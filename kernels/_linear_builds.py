@@ -16,12 +16,9 @@ from kernels._linear_kernel import (
     candidates,
     launch,
 )
-from kernels.spec import Build
+from kernels._product_builds import FAMILY
+from kernels.spec import TRITON_TYPES, Build
 from kernels.tuning import Choice, Config
-
-# Configurations of an architecture that has none of its own; see _launch.architecture.
-_FAMILY = {"sm_80": "sm_80", "sm_90": "sm_90", "sm_100": "sm_90", "sm_120": "sm_80"}
-_TRITON_TYPE = {"bfloat16": "bf16", "float16": "fp16", "float32": "fp32"}
 
 
 def builds(architecture: str) -> list[Build]:
@@ -29,7 +26,7 @@ def builds(architecture: str) -> list[Build]:
 
     And, for the largest tile in bfloat16, without z, and every other activation.
     """
-    return [*_builds(CONFIGS[_FAMILY[architecture]])]
+    return [*_builds(CONFIGS[FAMILY[architecture]])]
 
 
 def _builds(configs: dict[tuple[str, str], Config]) -> Iterator[Build]:
@@ -49,7 +46,7 @@ def build(
     arithmetic: str, shape: str, tile: Config, dtype: str, activation: str, keep: bool
 ) -> Build:
     """One configuration as the launcher specialises it for contiguous operands and a bias."""
-    element = _TRITON_TYPE[dtype]
+    element = TRITON_TYPES[dtype]
     constants: dict[str, Any] = {
         **{name: value for name, value in tile._asdict().items() if name.isupper()},
         "ACTIVATION": activation,

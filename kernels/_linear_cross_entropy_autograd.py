@@ -13,11 +13,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from kernels import _cross_entropy_rows as by_row
 from kernels import _launch
 from kernels import _linear_cross_entropy_chunks as chunks
 from kernels._cross_entropy_loss import Loss
-from kernels.cross_entropy import outputs
+from kernels._cross_entropy_reduction import outputs, reduce
 
 
 def check_runnable(operand: Tensor) -> None:
@@ -60,7 +59,7 @@ def forward(
     losses = out if reduction == "none" else statistics.new_empty(input.shape[0])
     gradients = chunks.by_chunk(input, linear_weight, loss, statistics, losses, needs)
     if reduction != "none":
-        by_row.reduce(losses, loss, classes, reduction == "mean", out, denominator)
+        reduce(losses, loss, classes, reduction == "mean", out, denominator)
     return [out, statistics, denominator, *gradients]
 
 

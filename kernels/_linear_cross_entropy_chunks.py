@@ -14,7 +14,7 @@ from kernels import _cross_entropy_rows as by_row
 from kernels._added_product import add_product
 from kernels._cross_entropy_loss import Loss
 from kernels._product import product
-from kernels.spec import Build
+from kernels.spec import TRITON_TYPES, Build
 
 CHUNK = 2048  # tokens: enough rows to fill a GPU with a product's tiles
 FEW = 4  # chunks whose sums may be rounded to dweight's own dtype
@@ -150,13 +150,10 @@ def by_chunk(
     return [t.to(input.dtype) for t in (dinput, dweight, dbias) if t is not None]
 
 
-_TYPES = {"float32": "fp32", "float16": "fp16", "bfloat16": "bf16"}
-
-
 def builds(architecture: str) -> Iterator[Build]:
     """The kernels of this file and the added product, in every configuration of theirs."""
     yield from _added_product.builds(architecture)
-    for dtype, name in _TYPES.items():
+    for dtype, name in TRITON_TYPES.items():
         block_r, block_c = COLUMNS_BLOCK
         pointers = {"x_ptr": f"*{name}", "out_ptr": "*fp32"}
         yield Build(

@@ -16,12 +16,11 @@ from kernels._product import (
     candidates,
     launch,
 )  # fmt: skip
-from kernels.spec import Build
+from kernels.spec import TRITON_TYPES, Build
 from kernels.tuning import Choice, Config
 
 # Which operands are transposed: of c = a b, and of its gradients dc b^T and a^T dc.
 LAYOUTS = {"nn": (False, False), "nt": (False, True), "tn": (True, False)}
-_TRITON_TYPE = {"bfloat16": "bf16", "float16": "fp16", "float32": "fp32"}
 # Configurations of an architecture that has none of its own; see _launch.architecture.
 FAMILY = {"sm_80": "sm_80", "sm_90": "sm_90", "sm_100": "sm_90", "sm_120": "sm_80"}
 
@@ -42,7 +41,7 @@ def build(arithmetic: str, shape: str, tile: Config, dtype: str, layout: str) ->
     kernel = _persistent_kernel if tma else _matmul_kernel
     a_transposed, b_transposed = LAYOUTS[layout]
     sizes = {name: value for name, value in tile._asdict().items() if name.isupper()}
-    element = _TRITON_TYPE[dtype]
+    element = TRITON_TYPES[dtype]
     if tma:
         constants = {**sizes, "A_TRANSPOSED": a_transposed, "B_TRANSPOSED": b_transposed}
         types = {

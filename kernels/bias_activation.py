@@ -27,7 +27,7 @@ import torch
 from torch import Tensor
 
 from kernels import _activation_rows, _activations, _launch
-from kernels.spec import BACKWARD, FORWARD, FORWARD_BACKWARD, Case, Cost, Operation
+from kernels.spec import BACKWARD, CUDA, FORWARD, FORWARD_BACKWARD, FULL, Case, Cost, Operation
 
 
 def reference(input: Tensor, bias: Tensor | None = None, activation: str = "relu") -> Tensor:
@@ -171,20 +171,17 @@ def _case(M: int, N: int, dtype: str, direction: str = FORWARD, **more: Any) -> 
     return Case({"M": M, "N": N}, dtype, direction, **more)
 
 
-_CUDA: dict[str, Any] = {"devices": ("cuda",)}
-_FULL: dict[str, Any] = {"presets": ("full",)}
-
 CASES = (
     _case(1024, 1024, "float32"),
     _case(1024, 1024, "float32", FORWARD_BACKWARD),
-    _case(8192, 8192, "bfloat16", **_CUDA),
-    _case(8192, 8192, "bfloat16", FORWARD_BACKWARD, **_CUDA),
-    _case(8191, 8191, "bfloat16", **_CUDA, **_FULL),
-    _case(65536, 256, "bfloat16", **_CUDA, **_FULL),
-    _case(8192, 8192, "float16", **_CUDA, **_FULL),
-    _case(8192, 8192, "float32", **_CUDA, **_FULL),
-    _case(8192, 8192, "float32", FORWARD_BACKWARD, **_CUDA, **_FULL),
-    _case(32768, 16384, "bfloat16", **_CUDA, **_FULL),
+    _case(8192, 8192, "bfloat16", **CUDA),
+    _case(8192, 8192, "bfloat16", FORWARD_BACKWARD, **CUDA),
+    _case(8191, 8191, "bfloat16", **CUDA, **FULL),
+    _case(65536, 256, "bfloat16", **CUDA, **FULL),
+    _case(8192, 8192, "float16", **CUDA, **FULL),
+    _case(8192, 8192, "float32", **CUDA, **FULL),
+    _case(8192, 8192, "float32", FORWARD_BACKWARD, **CUDA, **FULL),
+    _case(32768, 16384, "bfloat16", **CUDA, **FULL),
 )
 
 PROVIDERS: dict[str, Callable[[], Callable[..., Tensor]]] = {

@@ -5,7 +5,8 @@ classes together, the sum rescaled whenever the maximum grows (Milakov and Gimel
 normalizer calculation for softmax", arXiv 1805.02867), in base 2, the hardware's own. It keeps
 three float32 numbers a row. Backward reads the logits once more and writes the gradient: softmax is
 made anew, never stored. The mean's denominator is summed on the device in a fixed order, so that
-results repeat bit for bit. kernels/_cross_entropy_rows.py has the kernels and the formulas.
+results repeat bit for bit (kernels/_cross_entropy_reduction.py); kernels/_cross_entropy_rows.py
+has the other kernels and the formulas.
 
 Versions, in order of cleverness; none timed on a GPU yet:
 1. Several short rows, or a block of one long row, to a program; backward by tiles over rows and
@@ -34,11 +35,14 @@ from kernels import _cross_entropy_rows as by_row
 from kernels._cross_entropy_inputs import peaks
 from kernels._cross_entropy_loss import Loss, check_loss
 from kernels._cross_entropy_magnitude import sizes, weighed
+from kernels._cross_entropy_reduction import outputs, reduce
 from kernels.spec import (
     BACKWARD,
+    CUDA,
     FORWARD,
     FORWARD_BACKWARD,
     FORWARD_GRADIENT,
+    FULL,
     Build,
     Case,
     Cost,
@@ -126,19 +130,6 @@ def _loss(target: Tensor, weight: Tensor | None, ignore_index: int, smoothing: f
     return Loss(target.contiguous(), weight, ignore_index, smoothing)
 
 
-def outputs(input: Tensor, reduction: str) -> tuple[Tensor, Tensor, Tensor]:
-    """Memory for what the forward operators of both losses return.
-
-    The loss, [] or [rows] for "none"; the rows' statistics, [rows, 3] float32; the denominator of
-    a reduction, [1] float32, or [0] for "none".
-    """
-    rows = input.shape[0]
-    out = input.new_empty((rows,) if reduction == "none" else ())
-    statistics = input.new_empty((rows, 3), dtype=torch.float32)
-    denominator = statistics.new_empty(0 if reduction == "none" else 1)
-    return out, statistics, denominator
-
-
 @torch.library.custom_op("flopwise::cross_entropy", mutates_args=())
 def _forward(
     input: Tensor,
@@ -156,7 +147,7 @@ def _forward(
     else:
         each = statistics.new_empty(input.shape[0])
         by_row.losses(input, loss, each, statistics)
-        by_row.reduce(each, loss, input.shape[1], reduction == "mean", out, denominator)
+        reduce(each, loss, input.shape[1], reduction == "mean", out, denominator)
     return out, statistics, denominator
 
 
@@ -247,30 +238,27 @@ def _case(rows: int, classes: int, dtype: str, direction: str = FORWARD, **more:
     return Case({"R": rows, "C": classes}, dtype, direction, **more)
 
 
-_CUDA: dict[str, Any] = {"devices": ("cuda",)}
-_FULL: dict[str, Any] = {"presets": ("full",)}
-
 CASES = (
     _case(256, 8192, "float32"),
     _case(256, 8192, "float32", FORWARD_BACKWARD),
     _case(64, 50257, "float32"),
-    _case(8192, 32768, "bfloat16", **_CUDA),
-    _case(8192, 32768, "bfloat16", BACKWARD, **_CUDA),
-    _case(4096, 128256, "bfloat16", **_CUDA),
-    _case(4096, 128256, "bfloat16", FORWARD_BACKWARD, **_CUDA),
-    _case(4096, 128256, "bfloat16", FORWARD_GRADIENT, **_CUDA),
-    _case(8192, 50257, "bfloat16", FORWARD_BACKWARD, **_CUDA),
-    _case(8192, 32768, "bfloat16", FORWARD_BACKWARD, **_CUDA, **_FULL),
-    _case(8192, 32768, "bfloat16", FORWARD_GRADIENT, **_CUDA, **_FULL),
-    _case(4096, 128256, "bfloat16", BACKWARD, **_CUDA, **_FULL),
-    _case(8192, 50257, "bfloat16", **_CUDA, **_FULL),
-    _case(8192, 50257, "bfloat16", BACKWARD, **_CUDA, **_FULL),
-    _case(8192, 32768, "float16", FORWARD_BACKWARD, **_CUDA, **_FULL),
-    _case(8192, 32768, "float32", FORWARD_BACKWARD, **_CUDA, **_FULL),
-    _case(65536, 1000, "float32", FORWARD_BACKWARD, **_CUDA, **_FULL),
-    _case(256, 8192, "float32", BACKWARD, **_FULL),
-    _case(256, 8192, "float32", FORWARD_GRADIENT, **_FULL),
-    _case(2048, 32768, "float32", FORWARD_BACKWARD, **_FULL),
+    _case(8192, 32768, "bfloat16", **CUDA),
+    _case(8192, 32768, "bfloat16", BACKWARD, **CUDA),
+    _case(4096, 128256, "bfloat16", **CUDA),
+    _case(4096, 128256, "bfloat16", FORWARD_BACKWARD, **CUDA),
+    _case(4096, 128256, "bfloat16", FORWARD_GRADIENT, **CUDA),
+    _case(8192, 50257, "bfloat16", FORWARD_BACKWARD, **CUDA),
+    _case(8192, 32768, "bfloat16", FORWARD_BACKWARD, **CUDA, **FULL),
+    _case(8192, 32768, "bfloat16", FORWARD_GRADIENT, **CUDA, **FULL),
+    _case(4096, 128256, "bfloat16", BACKWARD, **CUDA, **FULL),
+    _case(8192, 50257, "bfloat16", **CUDA, **FULL),
+    _case(8192, 50257, "bfloat16", BACKWARD, **CUDA, **FULL),
+    _case(8192, 32768, "float16", FORWARD_BACKWARD, **CUDA, **FULL),
+    _case(8192, 32768, "float32", FORWARD_BACKWARD, **CUDA, **FULL),
+    _case(65536, 1000, "float32", FORWARD_BACKWARD, **CUDA, **FULL),
+    _case(256, 8192, "float32", BACKWARD, **FULL),
+    _case(256, 8192, "float32", FORWARD_GRADIENT, **FULL),
+    _case(2048, 32768, "float32", FORWARD_BACKWARD, **FULL),
 )
 
 

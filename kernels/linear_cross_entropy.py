@@ -65,7 +65,17 @@ from kernels._cross_entropy_inputs import peaks
 from kernels._cross_entropy_loss import check_loss
 from kernels._cross_entropy_magnitude import sizes, weighed
 from kernels.cross_entropy import reference as of_logits
-from kernels.spec import FORWARD, FORWARD_BACKWARD, FORWARD_GRADIENT, Build, Case, Cost, Operation
+from kernels.spec import (
+    CUDA,
+    FORWARD,
+    FORWARD_BACKWARD,
+    FORWARD_GRADIENT,
+    FULL,
+    Build,
+    Case,
+    Cost,
+    Operation,
+)
 
 
 def reference(
@@ -207,24 +217,21 @@ def _case(
     return Case({"R": rows, "H": hidden, "C": classes}, dtype, direction, **more)
 
 
-_CUDA: dict[str, Any] = {"devices": ("cuda",)}
-_FULL: dict[str, Any] = {"presets": ("full",)}
-
 # No case of backward alone: forward has done most of its work.
 CASES = (
     _case(512, 256, 4096, "float32", FORWARD_BACKWARD),
     _case(512, 256, 4096, "float32"),
-    _case(4096, 4096, 128256, "bfloat16", FORWARD_BACKWARD, **_CUDA),
-    _case(4096, 4096, 128256, "bfloat16", FORWARD_GRADIENT, **_CUDA),
-    _case(4096, 4096, 128256, "bfloat16", **_CUDA),
-    _case(2048, 1024, 32768, "bfloat16", FORWARD_BACKWARD, **_CUDA),
-    _case(8192, 4096, 128256, "bfloat16", FORWARD_BACKWARD, **_CUDA, **_FULL),
-    _case(8192, 4096, 128256, "bfloat16", FORWARD_GRADIENT, **_CUDA, **_FULL),
-    _case(8192, 4096, 128256, "bfloat16", **_CUDA, **_FULL),
-    _case(8192, 768, 50257, "bfloat16", FORWARD_BACKWARD, **_CUDA, **_FULL),
-    _case(4096, 4096, 32768, "float16", FORWARD_BACKWARD, **_CUDA, **_FULL),
-    _case(1024, 512, 8192, "float32", FORWARD_BACKWARD, **_FULL),
-    _case(1024, 512, 8192, "float32", FORWARD_GRADIENT, **_FULL),
+    _case(4096, 4096, 128256, "bfloat16", FORWARD_BACKWARD, **CUDA),
+    _case(4096, 4096, 128256, "bfloat16", FORWARD_GRADIENT, **CUDA),
+    _case(4096, 4096, 128256, "bfloat16", **CUDA),
+    _case(2048, 1024, 32768, "bfloat16", FORWARD_BACKWARD, **CUDA),
+    _case(8192, 4096, 128256, "bfloat16", FORWARD_BACKWARD, **CUDA, **FULL),
+    _case(8192, 4096, 128256, "bfloat16", FORWARD_GRADIENT, **CUDA, **FULL),
+    _case(8192, 4096, 128256, "bfloat16", **CUDA, **FULL),
+    _case(8192, 768, 50257, "bfloat16", FORWARD_BACKWARD, **CUDA, **FULL),
+    _case(4096, 4096, 32768, "float16", FORWARD_BACKWARD, **CUDA, **FULL),
+    _case(1024, 512, 8192, "float32", FORWARD_BACKWARD, **FULL),
+    _case(1024, 512, 8192, "float32", FORWARD_GRADIENT, **FULL),
 )
 
 

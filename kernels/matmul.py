@@ -42,7 +42,7 @@ from kernels import _launch
 from kernels._product import product as _product
 from kernels._product_builds import builds
 from kernels._product_builds import choices as choices
-from kernels.spec import FORWARD, FORWARD_BACKWARD, Case, Cost, Operation
+from kernels.spec import CUDA, FORWARD, FORWARD_BACKWARD, FULL, Case, Cost, Operation
 
 
 def reference(a: Tensor, b: Tensor) -> Tensor:
@@ -169,23 +169,20 @@ def _case(M: int, N: int, K: int, dtype: str, direction: str = FORWARD, **more: 
     return Case({"M": M, "N": N, "K": K}, dtype, direction, **more)
 
 
-_CUDA: dict[str, Any] = {"devices": ("cuda",)}
-_FULL: dict[str, Any] = {"presets": ("full",)}
-
 CASES = (
     _case(512, 512, 512, "float32"),
     _case(512, 512, 512, "float32", FORWARD_BACKWARD),
     _case(251, 509, 383, "float32"),
-    _case(4096, 4096, 4096, "bfloat16", **_CUDA),
-    _case(4096, 4096, 4096, "bfloat16", FORWARD_BACKWARD, **_CUDA),
-    _case(16, 4096, 4096, "bfloat16", **_CUDA),
-    _case(8192, 8192, 8192, "bfloat16", **_CUDA, **_FULL),
-    _case(8192, 8192, 8192, "bfloat16", FORWARD_BACKWARD, **_CUDA, **_FULL),
-    _case(4095, 4097, 4093, "bfloat16", **_CUDA, **_FULL),
-    _case(4096, 4096, 4096, "float16", **_CUDA, **_FULL),
-    _case(4096, 4096, 4096, "float32", **_CUDA, **_FULL),
-    _case(1024, 1024, 1024, "float32", **_FULL),
-    _case(2048, 2048, 2048, "float32", **_FULL),
+    _case(4096, 4096, 4096, "bfloat16", **CUDA),
+    _case(4096, 4096, 4096, "bfloat16", FORWARD_BACKWARD, **CUDA),
+    _case(16, 4096, 4096, "bfloat16", **CUDA),
+    _case(8192, 8192, 8192, "bfloat16", **CUDA, **FULL),
+    _case(8192, 8192, 8192, "bfloat16", FORWARD_BACKWARD, **CUDA, **FULL),
+    _case(4095, 4097, 4093, "bfloat16", **CUDA, **FULL),
+    _case(4096, 4096, 4096, "float16", **CUDA, **FULL),
+    _case(4096, 4096, 4096, "float32", **CUDA, **FULL),
+    _case(1024, 1024, 1024, "float32", **FULL),
+    _case(2048, 2048, 2048, "float32", **FULL),
 )
 
 PROVIDERS: dict[str, Callable[[], Callable[..., Tensor]]] = {

@@ -18,6 +18,11 @@ FORWARD_GRADIENT = "forward+gradient"
 DIRECTIONS = (FORWARD, BACKWARD, FORWARD_BACKWARD, FORWARD_GRADIENT)
 PRESETS = ("quick", "full")
 DEVICES = ("cpu", "cuda")
+# What a case says beside its sizes: too large for a CPU, left out of the quick preset.
+CUDA: dict[str, Any] = {"devices": ("cuda",)}
+FULL: dict[str, Any] = {"presets": ("full",)}
+# Triton's names of the dtypes, for the types of a Build.
+TRITON_TYPES = {"float32": "fp32", "float16": "fp16", "bfloat16": "bf16"}
 
 
 @dataclass(frozen=True)

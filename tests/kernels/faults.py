@@ -25,7 +25,7 @@ _ADD_COLUMNS = ("linear_cross_entropy", _CHUNKS, "_add_columns_kernel")
 _SCALE = ("linear_cross_entropy", _CHUNKS, "_scale_kernel")
 _ROWS = "kernels._cross_entropy_rows"
 _LOSSES = ("cross_entropy", _ROWS, "_losses")
-_REDUCE = ("cross_entropy", _ROWS, "_reduce_kernel")
+_REDUCE = ("cross_entropy", "kernels._cross_entropy_reduction", "_reduce_kernel")
 _GRADIENTS = ("cross_entropy", _ROWS, "_gradients")
 
 # Nothing changed: the tests must pass, or "caught" would mean nothing.
