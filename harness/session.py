@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import functools
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-from harness import budget, case, environment, noise, probes, record, selfcheck, trials
+from harness import budget, case, environment, probes, progress_words, record, trials
 from harness.comparison import Comparison
 from harness.convergence import Setting
-from harness.curve import Curve
 from harness.folder import Folder
+from harness.instrument import Instrument
 from harness.progress import LiveProgress
 from harness.record import Row
-from harness.roofline import Roofs
-from harness.statistics import quickest
-from harness.words import count, ratio
+from harness.words import count
 
 Build = Callable[[str], Comparison]
 
@@ -97,8 +93,10 @@ class Session:
         self.cases_left = sum(any(m.wanted for m in g) for g in self.members.values())
         self.progress: LiveProgress | None = None
         self._names = {d: environment.device_name(d) for d in {m.device for m in members}}
-        self._roofs: dict[str, Roofs] = {}
-        self._checked: set[str] = set()
+        deadline = self.start + self._ends.get(budget.COMPARE, math.inf)
+        self._instrument = Instrument(
+            self.folder, self._names, options.preset, deadline, self._begin
+        )
         self._waiting: list[Row] = []  # not measured, and not yet on disk
 
     def row(self, member: Member, build: Build) -> Row:
@@ -138,7 +136,7 @@ class Session:
         if self.progress and member.wanted:
             told = refused
             if outcome:
-                words = _told_trials(fields, outcome.finals)
+                words = progress_words.trained(fields, outcome.finals)
                 told = f"{setting.name} {member.device}: {words}"
             self.progress.end(told, outcome is not None)
         return row
@@ -153,8 +151,7 @@ class Session:
         why = self.probed[member.id] = self._why_not(member, here)
         if why:
             return why
-        if self.progress:
-            self.progress.begin(f"probe {name} {member.device}")
+        self._begin(f"probe {name} {member.device}")
         found = 0
         for finding in probes.load(name).run(member.device, self.options.preset):
             self.folder.store.append_finding(finding)
@@ -173,15 +170,20 @@ class Session:
             self.options.preset,
             self.folder.curves,
             self.folder.keep,
-            self.progress.begin if self.progress else lambda words: None,
+            self._begin,
             self.start + self._ends[member.fixture],
             self._engine,
         )
 
+    def _begin(self, words: str) -> None:
+        """The progress line says what is run now, where there is one."""
+        if self.progress:
+            self.progress.begin(words)
+
     def _measure(self, group: Sequence[Member], build: Build) -> None:
         device, mode = group[0].device, group[0].mode
         here = device == "cpu" or self.gpu_usable
-        setting = self._setting(device, mode)
+        setting = self._instrument.setting(device, mode)
         try:
             comparison = build(device if here else "cpu")
         except Exception as error:
@@ -192,17 +194,17 @@ class Session:
         why = {m.id: self._why_not(m, here) for m in group}
         chosen = [m for m in group if not why[m.id]]
         label = f"{comparison.subject} {comparison.case} {device} {mode}"
-        if self.progress and chosen:
-            self.progress.begin(label)
+        if chosen:
+            self._begin(label)
         results = {
             m.id: case.not_measured(comparison, m.provider, setting, why[m.id])
             for m in group
             if why[m.id]
         }
         if chosen:
-            self._check_itself(device)
+            self._instrument.check_itself(device)
             names = [m.provider for m in chosen]
-            comparison, again = self._with_copy(comparison, names, setting)
+            comparison, again = self._instrument.with_copy(comparison, names, setting)
             measured = case.run(comparison, [*names, *again], setting)
             results |= {m.id: measured[m.provider] for m in chosen}
             for name in again:
@@ -216,7 +218,7 @@ class Session:
         timed = any(row.status == record.OK for row in rows)
         if self.progress and any(m.wanted for m in group):
             told = [row for m, row in zip(group, rows, strict=True) if m.wanted]
-            self.progress.end(f"{label}: {_told(told)}" if chosen else None, timed)
+            self.progress.end(f"{label}: {progress_words.timed(told)}" if chosen else None, timed)
 
     def _keep(
         self, group: Sequence[Member], results: Mapping[str, case.Result], label: str
@@ -245,39 +247,6 @@ class Session:
         if failed and self.gpu_usable:
             self.gpu_usable, self.gpu_reason = environment.probe_gpu()
 
-    def _check_itself(self, device: str) -> None:
-        """What is known is measured before what is not, once for each device."""
-        if device in self._checked:
-            return
-        self._checked.add(device)
-        mode = selfcheck.MODE[device]
-        setting = replace(self._setting(device, mode), limits=selfcheck.LIMITS)
-        for check in selfcheck.comparisons(device):
-            key = f"check::{device}::{check.subject}"
-            if key in self.rows:
-                continue
-            if self.progress:
-                self.progress.begin(f"self-check: {check.subject} {device}")
-            result = case.run(check, [check.baseline], setting)[check.baseline]
-            group, params = f"self-check {device}", {"device": device}
-            self.folder.put([Row(key, group, check.subject, params, result.fields, result.samples)])
-
-    def _with_copy(
-        self, comparison: Comparison, names: Sequence[str], setting: case.Setting
-    ) -> tuple[Comparison, list[str]]:
-        """The case, with a second copy of its baseline where the noise floor needs it."""
-        infos = [row.extra_info for row in self.rows.values()]
-        baseline = comparison.baseline
-        if (
-            baseline not in names
-            or baseline in comparison.not_measured
-            or not noise.wanted(infos, setting.device, setting.mode)
-        ):
-            return comparison, []
-        again = noise.again(baseline)
-        providers = {**comparison.providers, again: comparison.providers[baseline]}
-        return replace(comparison, providers=providers), [again]
-
     def _why_not(self, member: Member, here: bool) -> str:
         if not member.wanted:
             return f"preset: {self.options.preset} leaves it out, --preset full has it"
@@ -294,35 +263,6 @@ class Session:
         end, whole = self._ends[member.fixture], self.options.budget_s
         return f"the {end:g} s were" if end == whole else f"its share, {end:g} of {whole:g} s, was"
 
-    def _setting(self, device: str, mode: str) -> case.Setting:
-        if device not in self._roofs:
-            self._roofs[device] = Roofs(device, functools.partial(self._roof, device))
-        return case.Setting(
-            device=device,
-            device_name=self._names[device],
-            mode=mode,
-            preset=self.options.preset,
-            deadline=self.start + self._ends.get(budget.COMPARE, math.inf),
-            roofs=self._roofs[device],
-        )
-
-    def _roof(self, device: str, roof: Comparison, mode: str) -> float | None:
-        """Seconds of a peak: measured now, or in the rows of the run that is resumed."""
-        group = f"roof {device}"
-        name = f"{roof.subject}-{roof.case}-{roof.dtype}"
-        key = f"roof::{device}::{name}"
-        if key not in self.rows:
-            if self.progress:
-                self.progress.begin(f"roof: {name} {device}")
-            setting = case.Setting(device, self._names[device], mode, self.options.preset)
-            result = case.run(roof, ["torch"], setting)["torch"]
-            row = Row(key, group, name, {"device": device}, result.fields, result.samples)
-            self.folder.put([row])
-        row = self.rows[key]
-        if row.status != record.OK:
-            return None
-        return quickest(row.samples)
-
     def finish(self) -> dict[str, int]:
         """Write benchmark.json from all rows on disk; rows by status.
 
@@ -331,55 +271,3 @@ class Session:
         """
         self._put_waiting()
         return self.folder.finish()
-
-
-def _told_trials(info: Mapping[str, Any], finals: Sequence[Curve]) -> str:
-    got = f"{info['reached']} of {count(info['n'], 'seed')}"
-    if info["steps_to_target"] is None:
-        return f"{got}; {info['reason']}"
-    rate = f"rate {info['learning_rate']:.3g}{' (edge of the grid)' * bool(info['rate_on_edge'])}"
-    if info["median_s"] is None:
-        took = f"no time ({info['median_s_reason']})"
-    else:
-        took = f"{_seconds(info['median_s'])}{_ends(finals, 'seconds', _seconds)}"
-    steps = f"{count(info['steps_to_target'], 'step')}{_ends(finals, 'steps', '{:,.0f}'.format)}"
-    return f"{steps}, {took}, {got}, {rate}"
-
-
-def _ends(finals: Sequence[Curve], currency: str, show: Callable[[float], str]) -> str:
-    """The least and the most over seeds: of few seeds there is no interval."""
-    found = [value for c in finals if (value := c.to_target(currency)) is not None]
-    if len(found) < 2:
-        return ""
-    least, most = (show(end) if end < math.inf else "never" for end in (min(found), max(found)))
-    return f" ({least} to {most} over seeds)"
-
-
-def _told(rows: Sequence[Row]) -> str:
-    return ", ".join(_told_one(row.extra_info) for row in rows)
-
-
-def _told_one(info: Mapping[str, Any]) -> str:
-    if info["status"] == record.NOT_MEASURED:
-        return f"{info['provider']} not measured"
-    if info["status"] != record.OK:
-        return f"{info['provider']} {info['status']}: {info['reason']}"
-    text = f"{info['provider']} {_seconds(info['median_s'])}"
-    if info["median_high_s"] is None:
-        text += f" (n={info['n']}, no interval)"
-    else:
-        half = 50 * (info["median_high_s"] - info["median_low_s"]) / info["median_s"]
-        text += f" ±{half:.{1 if half >= 0.1 else 3}f}%"
-    if info["speedup_high"] and info["provider"] != info["baseline"]:
-        speedup = ratio(info["speedup"], info["speedup_low"], info["speedup_high"])
-        text += f" (speedup {speedup})"
-    doubts = [info["throttle_reasons"]] if info["throttled"] else []
-    doubts += ["above the measured roof"] if info["above_roof"] else []
-    return f"{text} !! {'; '.join(doubts)}" if doubts else text
-
-
-def _seconds(value: float) -> str:
-    for unit, scale in (("s", 1.0), ("ms", 1e-3), ("us", 1e-6)):
-        if value >= scale:
-            return f"{value / scale:.3g} {unit}"
-    return f"{value / 1e-9:.3g} ns"

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from harness import session
+from harness import progress_words
 from tests.harness.make_rows import row
 
 
@@ -17,8 +17,8 @@ from tests.harness.make_rows import row
 )
 def test_the_ends_of_an_interval_are_told_apart(ends, words):
     known = dict(zip(("speedup", "speedup_low", "speedup_high"), ends, strict=True))
-    info = row(1e-3, provider="mine", spread=0.0003, **known).extra_info
-    told = session._told_one(info)
+    made = row(1e-3, provider="mine", spread=0.0003, **known)
+    told = progress_words.timed([made])
     assert told.startswith("mine 1 ms ±0.0") and "±0.0%" not in told and told.endswith(words)
 
 
@@ -28,11 +28,11 @@ def test_of_few_seeds_the_least_and_the_most_are_told():
         "rate_on_edge": False,
     }  # fmt: skip
     finals = [Took(100, 0.4), Took(120, 0.5), Took(math.inf, math.inf)]
-    assert session._told_trials(info, finals) == (
+    assert progress_words.trained(info, finals) == (
         "120 steps (100 to never over seeds), 500 ms (400 ms to never over seeds), 2 of 3 seeds, "
         "rate 0.1"
     )
-    one = session._told_trials(info | {"n": 1, "reached": 1}, finals[:1])
+    one = progress_words.trained(info | {"n": 1, "reached": 1}, finals[:1])
     assert one == "120 steps, 500 ms, 1 of 1 seed, rate 0.1"
 
 
