@@ -9,57 +9,76 @@ from __future__ import annotations
 
 import io
 import re
-import statistics
 import sys
+import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import matplotlib
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
 
 from harness import markdown, store
-from harness.curve import FINAL, REACHED, Curve
-from harness.record import OK, Row
+from harness.curve import Curve
+from harness.record import Row
 from harness.report import claims
 from harness.report.frame import frame
+from harness.report.front_kernels import kernels
+from harness.report.front_panels import OPTIMIZER, STUDY, Panel, gpu_over_cpu, learning, step_times
+from harness.report.plots import style
+from harness.report.trials import trials
 from harness.studies import spec as studies
 
-STUDY = "mlp_classification"  # whose steps and samples to the target are drawn over batch sizes
-OPTIMIZER = "sgd"
 _FEW = re.compile(r" ?\(no interval from (\d+) seeds\)")
-# Okabe and Ito 2008; by batch size, and for the two curves
-COLORS, MARKERS = ("#d55e00", "#0072b2", "#009e73", "#cc79a7"), ("o", "s", "^", "D")
+
+_WIDTH = 560.0  # points, 747 pixels: a phone shows half of it, where its text has to be read too
+_TEXT, _TEXT_LINE = 11.5, 15.0  # points
+_LINE, _AROUND = 17.0, 84.0  # points: a row of marks; a panel's axis, its titles and its legend
+_LEAST = 12  # rows that a panel is high at least
+_COLUMNS = 90  # characters in a line of the caption
 
 
 def svg(rows: Sequence[Row], curves: Sequence[Curve]) -> str:
-    """Left, the time of a sample in a training step of every workload at each batch size; right,
-    the steps and the samples to the target over batch sizes. On the CPU, mode host, eager; the
-    same arguments give the same text.
+    """What the run has of three panels; the same arguments give the same text.
+
+    Above, on a GPU, the speedup of our kernels and their peers; left, that of the GPU over the CPU
+    in a training step or, where it was not timed on both, the time of a sample in it; right, the
+    steps and the samples to the target over batch sizes. Speedups are of rows on which a verdict
+    may stand (`frame.judgeable`): none is of a disturbed row, or one above the roof.
 
     Raises:
-        ValueError: there is no such time, or no such trial.
+        ValueError: the run has nothing of it.
     """
-    times = [row.extra_info for row in rows if _is_step(row.extra_info)]
-    trials = [c for c in curves if _is_studied(c)]
-    if not times or not trials:
-        raise ValueError("no training step was timed on the CPU, or none was trained by SGD")
-    with matplotlib.rc_context(
-        {"svg.hashsalt": "flopwise", "svg.fonttype": "none", "font.size": 9}
-    ):
-        figure = Figure(figsize=(9.2, 4.1), layout="constrained")
-        left, right = figure.subplots(1, 2, width_ratios=(1.35, 1))
-        _draw_times(left, times)
-        _draw_trials(right, trials)
-        for axes in (left, right):
-            axes.grid(color="#dddddd", linewidth=0.6)
-            axes.set_axisbelow(True)
-            axes.spines[["top", "right"]].set_visible(False)
-        figure.suptitle(_where(times, trials), fontsize=9)
+    measured = frame(rows)
+    upper, lower = (
+        [panel for panel in found if panel]
+        for found in (
+            [kernels(measured)],
+            [gpu_over_cpu(measured) or step_times(measured), learning(trials(curves))],
+        )
+    )
+    if not upper and not lower:
+        raise ValueError(
+            "nothing to draw: the run has no kernel compared on a GPU, no training step timed "
+            f"undisturbed and no {STUDY} trained by {OPTIMIZER} at two batch sizes; measure it "
+            "again with make study"
+        )
+    places = [*["Above"] * len(upper), *(("Left", "Right") if len(lower) > 1 else ("Below",))]
+    placed = dict(zip(places, [*upper, *lower], strict=False))
+    caption = _caption(placed if len(placed) > 1 else {"": next(iter(placed.values()))})
+    bands = [row for row in (upper, lower) if row]
+    high = [_AROUND + _LINE * max(_LEAST, *(panel.lines for panel in row)) for row in bands]
+    top = _TEXT_LINE * (1 + caption.count("\n")) + 8
+    with style.applied(), matplotlib.rc_context({"font.size": _TEXT}):
+        figure = Figure(figsize=(_WIDTH / 72, (top + sum(high)) / 72), facecolor="white")
+        figure.set_layout_engine("constrained", w_pad=6 / 72, h_pad=4 / 72)
+        figure.suptitle(caption, x=0.01, ha="left", fontsize=_TEXT)
+        grid = figure.add_gridspec(len(bands), 1, height_ratios=high)
+        for line, row in enumerate(bands):
+            across = grid[line].subgridspec(1, len(row), width_ratios=(1.25, 1)[: len(row)])
+            for column, panel in enumerate(row):
+                panel.draw(figure.add_subplot(across[column]))
         text = io.StringIO()
-        figure.savefig(text, format="svg", facecolor="white", metadata={"Date": None})
+        figure.savefig(text, format="svg", metadata={"Date": None})
     return text.getvalue()
 
 
@@ -78,78 +97,13 @@ def table(evidence: studies.Evidence) -> str:
     return "\n".join(lines)
 
 
-def _is_step(info: Mapping[str, Any]) -> bool:
-    wanted = (OK, "workload", "train", "eager", "cpu", "host")
-    keys = ("status", "kind", "direction", "provider", "device", "mode")
-    return tuple(info[key] for key in keys) == wanted and info["median_low_s"] is not None
-
-
-def _is_studied(curve: Curve) -> bool:
-    trial = curve.trial
-    return (trial.workload, trial.optimizer, curve.role) == (STUDY, OPTIMIZER, FINAL)
-
-
-def _draw_times(axes: Axes, times: Sequence[Mapping[str, Any]]) -> None:
-    """A line a workload, a mark a batch size; the fastest sample furthest to the left."""
-    batches = sorted({info["batch"] for info in times})
-    names = list(dict.fromkeys(info["subject"] for info in times))
-    for number, batch in enumerate(batches):
-        at = [info for info in times if info["batch"] == batch]
-        y = [-names.index(info["subject"]) for info in at]
-        x, low, high = (
-            [info[key] / batch for info in at]
-            for key in ("median_s", "median_low_s", "median_high_s")
-        )
-        below = [m - end for m, end in zip(x, low, strict=True)]
-        above = [end - m for m, end in zip(x, high, strict=True)]
-        axes.errorbar(
-            x, y, xerr=(below, above), label=f"batch {batch:,}", linestyle="none", capsize=2,
-            color=COLORS[number % len(COLORS)], marker=MARKERS[number % len(MARKERS)], markersize=5,
-        )  # fmt: skip
-    axes.set_xscale("log")
-    axes.set_yticks([-i for i in range(len(names))], names)
-    axes.xaxis.set_major_formatter(EngFormatter(unit="s", sep=" "))
-    axes.xaxis.set_minor_formatter(NullFormatter())
-    axes.set_xlabel("time of one sample in a training step; lower is faster")
-    axes.legend(frameon=False, loc="lower left", fontsize=8)
-
-
-def _draw_trials(axes: Axes, trials: Sequence[Curve]) -> None:
-    """The median over seeds, and a dot a seed."""
-    batches = sorted({curve.trial.batch for curve in trials})
-    for number, currency in enumerate(("samples", "steps")):
-        color = COLORS[number]
-        middle = []
-        for batch in batches:
-            found = [c.to_target(currency) for c in trials if c.trial.batch == batch]
-            there = [value for value in found if value is not None]
-            middle.append(statistics.median(there) if len(there) == len(found) else None)
-            axes.plot([batch] * len(there), there, ".", color=color, markersize=4, alpha=0.7)
-        known = [(b, m) for b, m in zip(batches, middle, strict=True) if m is not None]
-        axes.plot(
-            *zip(*known, strict=True), color=color, marker=MARKERS[number], markersize=5,
-            linestyle=("-", "--")[number], label=f"{currency} to the target",
-        )  # fmt: skip
-    axes.set(xscale="log", yscale="log", xlabel="batch size (samples)")
-    axes.set_xticks(batches, [f"{batch:,}" for batch in batches])
-    axes.minorticks_off()
-    axes.yaxis.set_major_locator(LogLocator())
-    axes.yaxis.set_major_formatter("{x:,.0f}")
-    axes.set_title(f"{STUDY} by {OPTIMIZER}, rate tuned", fontsize=9)
-    axes.legend(frameon=False, fontsize=8, loc="center right")
-
-
-def _where(times: Sequence[Mapping[str, Any]], trials: Sequence[Curve]) -> str:
-    names = ", ".join(dict.fromkeys(info["device_name"] for info in times))
-    threads = ", ".join(str(t) for t in dict.fromkeys(info["threads"] for info in times))
-    n = [info["n"] for info in times]
-    seeds = len({curve.trial.seed for curve in trials})
-    reached = sum(curve.status == REACHED for curve in trials)
-    return (
-        f"{names}, {threads} threads. Left: mode host, medians with 95 % intervals, "
-        f"n = {min(n)} to {max(n)} samples.\nRight: {seeds} seeds a batch size and their median, "
-        f"{reached} of {len(trials)} trials at the target."
-    )
+def _caption(placed: Mapping[str, Panel]) -> str:
+    """The devices, then for each panel its mode, n and intervals."""
+    on = dict.fromkeys(name for panel in placed.values() for name in panel.on)
+    sentences = [f"{'; '.join(on)}."]
+    for place, panel in placed.items():
+        sentences.append(f"{place}: {panel.words}." if place else f"{panel.words.capitalize()}.")
+    return "\n".join(textwrap.fill(words, _COLUMNS) for words in sentences)
 
 
 if __name__ == "__main__":
