@@ -7,6 +7,7 @@ import torch
 
 import kernels
 from kernels import _launch
+from tests.kernels.row_losses import logits_magnitude, random
 from tests.kernels.rule import assert_close_as_torch
 
 module = importlib.import_module("kernels.linear_cross_entropy")
@@ -18,37 +19,16 @@ BFLOAT16 = pytest.param(
         _launch.INTERPRETED, reason="Triton's interpreter multiplies bfloat16 wrongly (#11584)"
     ),
 )
-REDUCTIONS = ("none", "mean", "sum")
 
 
-def random(device, dtype, *shape, seed=0):
-    generator = torch.Generator(device).manual_seed(seed)
-    return torch.randn(shape, generator=generator, device=device, dtype=dtype)
-
-
-def classes_of(device, rows, classes, seed=0):
-    generator = torch.Generator(device).manual_seed(seed)
-    return torch.randint(classes, (rows,), generator=generator, device=device)
-
-
-def gradient_magnitudes(grad, x, w, target, b, weight, ignore_index, reduction, label_smoothing):
+def gradient_magnitudes(grad, x, w, target, b, *options):
     """S of dinput, dlinear_weight and dlinear_bias: products of the absolute values of the
     logits' gradient, each with the error that the logits bring."""
     x, w = x.double(), w.double()
     b = x.new_zeros(w.shape[0]) if b is None else b.double()
     logits, wrong = x @ w.t() + b, x.abs() @ w.abs().t() + b.abs()
-    counted = (target != ignore_index) & (target >= 0) & (target < w.shape[0])
-    classes = x.new_ones(w.shape[0]) if weight is None else weight.double()
-    at = target.where(counted, 0)
-    q = torch.zeros_like(logits)
-    q = q.scatter_(1, at[:, None], ((1 - label_smoothing) * classes[at])[:, None])
-    q = q + label_smoothing / w.shape[0] * classes
-    g = grad.double().abs().expand(x.shape[0])
-    if reduction == "mean":
-        g = g / classes[at].where(counted, 0.0).sum()
-    p = q.sum(1, keepdim=True) * logits.softmax(1)
     sizes = cross_entropy.sizes(logits) + 2 * wrong.amax(1, keepdim=True)
-    d = (g[:, None] * (p * sizes + q)).where(counted[:, None], 0.0)
+    d = logits_magnitude(grad, logits, sizes, target, *options)
     return d @ w.abs(), d.t() @ x.abs(), d.sum(0)
 
 

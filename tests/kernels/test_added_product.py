@@ -5,7 +5,8 @@ import importlib
 import pytest
 import torch
 
-from tests.kernels.linear_losses import BFLOAT16, random
+from tests.kernels.linear_losses import BFLOAT16
+from tests.kernels.row_losses import random
 from tests.kernels.rule import assert_close_as_torch
 
 added = importlib.import_module("kernels._added_product")

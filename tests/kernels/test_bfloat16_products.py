@@ -17,6 +17,7 @@ from tests.kernels import linear_losses as losses
 from tests.kernels import products, test_added_product
 from tests.kernels import test_linear as layers
 from tests.kernels import test_linear_cross_entropy_chunks as by_chunk
+from tests.kernels.row_losses import classes_of, random
 from tests.kernels.test_bias_activation import check as check_layer
 from tests.kernels.test_matmul_hopper import hopper
 
@@ -77,11 +78,11 @@ def test_linear(device, activation):
 @pytest.mark.parametrize("label_smoothing", [0.0, 0.1])
 def test_linear_cross_entropy(device, monkeypatch, reduction, label_smoothing):
     monkeypatch.setattr(by_chunk.chunks, "tokens", lambda *_: 8)
-    target = losses.classes_of(device, 19, 67)
+    target = classes_of(device, 19, 67)
     target[4] = -100
-    tokens = losses.random(device, DTYPE, 19, 33)
-    weight = losses.random(device, DTYPE, 67, 33, seed=3) / 4
-    bias = losses.random(device, DTYPE, 67, seed=5)
+    tokens = random(device, DTYPE, 19, 33)
+    weight = random(device, DTYPE, 67, 33, seed=3) / 4
+    bias = random(device, DTYPE, 67, seed=5)
     losses.check(tokens, weight, target, bias, None, -100, reduction, label_smoothing)
 
 

@@ -1,90 +1,17 @@
 """kernels.cross_entropy against torch's in float64: the loss and its gradient."""
 
-import importlib
-
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 import kernels
+from kernels.cross_entropy import reference
 from tests.kernels.examples import examples
-from tests.kernels.rule import assert_close_as_torch
+from tests.kernels.row_losses import DTYPES, REDUCTIONS, check, classes_of, random
 
-module = importlib.import_module("kernels.cross_entropy")
-by_row = importlib.import_module("kernels._cross_entropy_rows")
-
-# The interpreter takes no exception to bfloat16 here: there is no product.
-DTYPES = (torch.float32, torch.float16, torch.bfloat16)
 ALL_DTYPES = pytest.mark.parametrize("dtype", DTYPES, ids=str)
-REDUCTIONS = ("none", "mean", "sum")
 pytestmark = pytest.mark.filterwarnings("ignore:(invalid|divide|overflow):RuntimeWarning")
-
-
-def random(device, dtype, *shape, seed=0):
-    generator = torch.Generator(device).manual_seed(seed)
-    return torch.randn(shape, generator=generator, device=device, dtype=dtype)
-
-
-def classes_of(device, rows, classes, seed=0):
-    generator = torch.Generator(device).manual_seed(seed)
-    return torch.randint(classes, (rows,), generator=generator, device=device)
-
-
-def gradient_magnitude(grad, input, target, weight, ignore_index, reduction, label_smoothing):
-    """|g| (W p_c (1 + error of p_c) + q_c): what the gradient of a logit adds up, in float64."""
-    x, (rows, classes) = input.double(), input.shape
-    counted = (target != ignore_index) & (target >= 0) & (target < classes)
-    w = x.new_ones(classes) if weight is None else weight.double()
-    at = target.where(counted, 0)
-    q = torch.zeros_like(x).scatter_(1, at[:, None], ((1 - label_smoothing) * w[at])[:, None])
-    q = (q + label_smoothing / classes * w) * counted[:, None]
-    g = grad.double().abs().expand(rows)
-    if reduction == "mean":
-        g = g / w[at].where(counted, 0.0).sum()
-    p = q.sum(1, keepdim=True) * x.softmax(1)
-    size = g[:, None] * (p * module.sizes(x) + q)
-    return size.where(counted[:, None], 0.0)
-
-
-def rounded_once(scale, true, dtype):
-    """S for an output that is computed in float32 and rounded to dtype at the end."""
-    u, u32 = torch.finfo(dtype).eps, torch.finfo(torch.float32).eps
-    return scale if dtype == torch.float32 else true.detach().abs() + scale * (u32 / u)
-
-
-def check(
-    input,
-    target,
-    weight=None,
-    ignore_index=-100,
-    reduction="mean",
-    label_smoothing=0.0,
-    grad=None,
-    own_dtype=None,
-):
-    """The loss and the gradient by the rule; own_dtype: of torch's own, where it is not input's."""
-    if grad is None:
-        shape = input.shape[:1] if reduction == "none" else ()
-        grad = random(input.device.type, input.dtype, *shape, seed=2)
-
-    def run(function, input, weight, grad):
-        input = input.detach().requires_grad_()
-        loss = function(input, target, weight, ignore_index, reduction, label_smoothing)
-        return loss, *torch.autograd.grad(loss, input, grad)
-
-    actual = run(kernels.cross_entropy, input, weight, grad)
-
-    def in_dtype(dtype):
-        cast = None if weight is None else weight.to(dtype)
-        return run(module.reference, input.to(dtype), cast, grad.to(dtype))
-
-    own = [t.to(input.dtype) for t in in_dtype(own_dtype or input.dtype)]
-    true = in_dtype(torch.float64)
-    options = (target, weight, ignore_index, reduction, label_smoothing)
-    scales = (module.magnitude(input, *options), gradient_magnitude(grad, input, *options))
-    for got, truth, torchs, scale in zip(actual, true, own, scales, strict=True):
-        assert_close_as_torch(got, truth, torchs, rounded_once(scale, truth, input.dtype))
 
 
 @ALL_DTYPES
@@ -109,50 +36,6 @@ def test_vocabularies(device, dtype, classes):
     target = classes_of(device, rows, classes)
     target[0], target[1] = 0, classes - 1
     check(random(device, dtype, rows, classes), target)
-
-
-# Each tile for the losses has one class too many, so that the last is a tile of its own.
-@pytest.mark.parametrize("tile", [*by_row.CONFIGS, by_row.WIDE], ids=str)
-def test_every_configuration_past_its_block(device, monkeypatch, tile):
-    monkeypatch.setattr(by_row, "losses_config", lambda *anything: tile)
-    monkeypatch.setattr(by_row, "config", lambda classes: tile)
-    rows, classes = tile.BLOCK_R + 1, tile.BLOCK_C + 1
-    check(random(device, torch.float32, rows, classes), classes_of(device, rows, classes))
-
-
-@pytest.mark.parametrize(("classes", "options"), [(32768, {}), (32768, {"label_smoothing": 0.1})])
-def test_wide_tiles_are_for_long_plain_rows(device, classes, options):
-    input, target = random(device, torch.float32, 2, classes), classes_of(device, 2, classes)
-    loss = by_row.Loss(target, None, -100, options.get("label_smoothing", 0.0))
-    wide = by_row.losses_config(input, loss, classes) == by_row.WIDE
-    assert wide == (not options)
-    assert by_row.losses_config(input, loss, classes - 1) == by_row.CONFIGS[-1]
-    for scattered in (input[:, ::2], input.t().contiguous().t()):
-        assert by_row.losses_config(scattered, loss, classes) == by_row.CONFIGS[-1]
-    check(input, target, **options)
-
-
-@pytest.mark.parametrize("options", [{}, {"smoothing": 0.1}], ids=str)
-@pytest.mark.parametrize("classes", [37, 1029, 4111])
-def test_columns_past_the_classes_do_not_count(device, classes, options):
-    """Rows that are longer than there are classes: nothing that is there tells."""
-    rows, width = 5, classes + -classes % 16
-    around = torch.full((rows + 1, width + 16), torch.nan, device=device)
-    input = around[:rows, :classes].copy_(random(device, torch.float32, rows, classes))
-    loss = by_row.Loss(classes_of(device, rows, classes), None, -100, 0.0)._replace(**options)
-    expected = torch.nn.functional.cross_entropy(
-        input.double(), loss.target, reduction="none", label_smoothing=loss.smoothing
-    )
-    losses, statistics = torch.empty(rows, device=device), torch.empty(rows, 3, device=device)
-    by_row.losses(input, loss, losses, statistics, width)
-    torch.testing.assert_close(losses, expected.float(), rtol=1e-6, atol=1e-6)
-    whole = input.contiguous()
-    gradient = torch.empty_like(whole)
-    by_row.gradients(whole, loss, statistics, gradient)
-    around[:, width:] = 7.0
-    by_row.gradients(input, loss, statistics, input, width=width)  # in place
-    assert torch.equal(input, gradient)
-    assert (around[:, width:] == 7.0).all() and around[rows, :width].isnan().all()
 
 
 def test_a_large_vocabulary(device):
@@ -360,26 +243,6 @@ def test_nothing_outside_the_operands_is_read(device):
     check(around[3:-4, 5:-6], target[4:-5], weight[2:-9], label_smoothing=0.1)
 
 
-# 3 rows of 2^30 numbers apart, or classes 2^24 apart: the last lies past 2^31.
-@pytest.mark.parametrize(("shape", "strides"), [((3, 5), (2**30, 1)), ((2, 129), (1, 2**24))])
-def test_offsets_past_32_bits(device, shape, strides):
-    if device == "cuda" and torch.cuda.mem_get_info()[0] < 6e9:
-        pytest.skip("needs 6 GB of free device memory")
-    memory = torch.empty(2**31 + 2**25, dtype=torch.float16, device=device)
-    input = memory.as_strided(shape, strides).copy_(random(device, torch.float16, *shape))
-    target = torch.full(shape[:1], shape[1] - 1, device=device)
-    same = input.clone(memory_format=torch.contiguous_format)
-    assert torch.equal(kernels.cross_entropy(input, target), kernels.cross_entropy(same, target))
-    loss = by_row.Loss(target, None, -100, 0.0)
-    statistics = torch.empty(shape[0], 3, device=device)
-    by_row.losses(input, loss, torch.empty(shape[0], device=device), statistics)
-    grads = [torch.empty(shape, dtype=torch.float16, device=device) for _ in range(2)]
-    for logits, grad in zip((input, same), grads, strict=True):
-        by_row.gradients(logits, loss, statistics, grad)
-    assert torch.equal(*grads)
-    assert not grads[0].isnan().any()
-
-
 def test_the_mean_is_over_the_weights_counted_and_the_same_each_time(device):
     input, weight = random(device, torch.float32, 1030, 3), torch.tensor([1.0, 2.0, 4.0])
     weight = weight.to(device)
@@ -396,5 +259,5 @@ def test_the_reference_passes_gradcheck(reduction, label_smoothing):
     input = random("cpu", torch.float64, 4, 5).requires_grad_()
     target, weight = torch.tensor([0, -100, 4, 2]), torch.tensor([1.0, 2, 3, 4, 5]).double()
     torch.autograd.gradcheck(
-        lambda x: module.reference(x, target, weight, -100, reduction, label_smoothing), input
+        lambda x: reference(x, target, weight, -100, reduction, label_smoothing), input
     )

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import kernels
-from tests.kernels.test_cross_entropy import check, classes_of, random
+from tests.kernels.row_losses import check, classes_of, random
 
 ahead = importlib.import_module("kernels._cross_entropy_ahead")
 pytestmark = pytest.mark.filterwarnings("ignore:(invalid|divide|overflow):RuntimeWarning")

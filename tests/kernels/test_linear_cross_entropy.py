@@ -11,7 +11,8 @@ import kernels
 from kernels import _product
 from kernels.tuning import Config
 from tests.kernels.examples import examples
-from tests.kernels.linear_losses import BFLOAT16, REDUCTIONS, check, classes_of, module, random
+from tests.kernels.linear_losses import BFLOAT16, check, module
+from tests.kernels.row_losses import REDUCTIONS, classes_of, random
 
 chunks = importlib.import_module("kernels._linear_cross_entropy_chunks")
 added = importlib.import_module("kernels._added_product")

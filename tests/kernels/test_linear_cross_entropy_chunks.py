@@ -1,12 +1,14 @@
 """kernels.linear_cross_entropy takes its rows in chunks, and gives what it gives without."""
 
 import importlib
+from unittest.mock import Mock
 
 import pytest
 import torch
 
 import kernels
-from tests.kernels.linear_losses import BFLOAT16, REDUCTIONS, check, classes_of, random
+from tests.kernels.linear_losses import BFLOAT16, check
+from tests.kernels.row_losses import REDUCTIONS, classes_of, random
 
 chunks = importlib.import_module("kernels._linear_cross_entropy_chunks")
 
@@ -73,3 +75,44 @@ def test_many_chunks_are_added_in_float32(device, chunk):
     grad[0] = 1.0
     kernels.linear_cross_entropy(input, linear_weight, target, reduction="none").backward(grad)
     assert linear_weight.grad[:, 0].tolist() == [-0.5 - 2.0**-7, 0.5 + 2.0**-7]
+
+
+@pytest.mark.parametrize("reduction", REDUCTIONS)
+@pytest.mark.parametrize("needed", [(1, 0, 0), (0, 1, 0), (0, 0, 1), (1, 0, 1), (0, 0, 0)])
+def test_only_the_gradients_needed_are_computed(device, chunk, monkeypatch, reduction, needed):
+    chunk(8)  # of 19 tokens: three chunks
+    shapes, target = ((19, 11), (23, 11), (23,)), classes_of(device, 19, 23)
+    operands = [random(device, torch.float32, *s, seed=i) for i, s in enumerate(shapes)]
+
+    def run(wanted):
+        """The operands that want a gradient and those that do not, and the loss."""
+        given = [t.clone().requires_grad_(bool(w)) for t, w in zip(operands, wanted, strict=True)]
+        loss = kernels.linear_cross_entropy(
+            *given[:2], target, linear_bias=given[2], reduction=reduction
+        )
+        return given, loss
+
+    counted = ("product", "add_product", "_add_columns")
+    made = {name: Mock(wraps=getattr(chunks, name)) for name in counted}
+    for name, counting in made.items():
+        monkeypatch.setattr(chunks, name, counting)
+    given, loss = run(needed)
+    assert loss.requires_grad == any(needed)
+    if loss.requires_grad:
+        loss.sum().backward()
+    times = 1 + (reduction == "none" and any(needed))  # the logits are made
+    products = 3 * (times + needed[0]) + needed[1]  # dweight's first chunk
+    counts = [made[name].call_count for name in counted]
+    assert counts == [products, 2 * needed[1], 3 * needed[2]]
+    assert [t.grad is not None for t in given] == [*map(bool, needed)]
+    full, loss = run((1, 1, 1))
+    for operand, grad in zip(given, torch.autograd.grad(loss.sum(), full), strict=True):
+        assert operand.grad is None or torch.equal(operand.grad, grad)
+
+
+def test_without_grad_no_gradient_is_made_ahead(device, monkeypatch):
+    operands = tuple(torch.ones(s, device=device, requires_grad=True) for s in ((19, 2), (23, 2)))
+    monkeypatch.setattr(chunks.by_row, "gradients", None)
+    with torch.no_grad():
+        loss = kernels.linear_cross_entropy(*operands, classes_of(device, 19, 23))
+    assert not loss.requires_grad

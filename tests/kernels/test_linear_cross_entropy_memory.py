@@ -9,7 +9,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 import kernels
 from kernels import _launch
-from tests.kernels.linear_losses import REDUCTIONS, classes_of, random
+from tests.kernels.row_losses import REDUCTIONS, classes_of, random
 
 autograd = importlib.import_module("kernels._linear_cross_entropy_autograd")
 chunks = importlib.import_module("kernels._linear_cross_entropy_chunks")
