@@ -11,17 +11,9 @@ import time
 from pathlib import Path
 
 import pytest
-import torch
-from torch import distributed, nn
-from torch.distributed.elastic.multiprocessing.errors import ChildFailedError, ProcessFailure
 
 import workloads
-from harness import launch, record, store, sweep, trials
-from harness.__main__ import main
-from harness.curve import Trial
-from harness.ranks import Ranks
-from harness.traffic import Traffic
-from tests.harness.test_training import parabola
+from harness import record, store, sweep, trials
 
 ROOT = Path(__file__).parents[2]
 LIMIT_S = 100  # after which a job hangs
@@ -275,119 +267,3 @@ def test_a_rank_that_goes_wrong_alone_does_not_keep_the_others_waiting(tmp_path)
     assert process.returncode != 0
     assert last_line(said) == "traceback : rank 1 of 2: as bad as can be"
     assert not re.search(r"^(failed|reached)", said, re.MULTILINE), said
-
-
-@pytest.fixture
-def started(monkeypatch):
-    """As torchrun would start rank 0 of two."""
-    for name, value in {"RANK": "0", "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1"}.items():
-        monkeypatch.setenv(name, value)
-
-
-@pytest.mark.parametrize("command", [["sweep", "neuron"], ["train", "neuron"]])
-def test_without_torch_distributed_there_is_one_line(started, monkeypatch, capsys, command):
-    monkeypatch.setattr(distributed, "is_available", lambda: False)
-    assert main(command) == 2
-    said = capsys.readouterr()
-    assert said.err.count("\n") == 1 and "without torch.distributed" in said.err and not said.out
-
-
-def test_of_many_ranks_one_says_what_is_wrong(started, monkeypatch, capsys):
-    monkeypatch.setattr(distributed, "is_available", lambda: False)
-    monkeypatch.setenv("RANK", "1")
-    assert main(["sweep", "neuron"]) == 2
-    assert capsys.readouterr().err == ""
-
-
-def test_what_is_refused_is_the_last_that_torchrun_prints(started, monkeypatch, tmp_path, capsys):
-    for rank in (0, 1):  # whichever of them is the first
-        path = tmp_path / f"error{rank}.json"
-        monkeypatch.setenv("RANK", str(rank))
-        monkeypatch.setenv("TORCHELASTIC_ERROR_FILE", str(path))
-        assert main(["train", "neuron", "--optimizer", "nope"]) == 2
-        failure = ProcessFailure(local_rank=rank, pid=1, exitcode=2, error_file=str(path))
-        told = ChildFailedError("harness", {rank: failure}).format_msg()
-        assert last_line(told).startswith("traceback : python -m harness: unknown optimizer 'nope'")
-    assert capsys.readouterr().err.count("\n") == 1
-
-
-@pytest.mark.parametrize(("restarts", "status"), [(None, 1), ("0", 1), ("2", 0)])
-def test_a_missed_target_is_a_status_where_no_restart_follows_it(monkeypatch, restarts, status):
-    monkeypatch.delenv("TORCHELASTIC_MAX_RESTARTS", raising=False)
-    if restarts:
-        monkeypatch.setenv("TORCHELASTIC_MAX_RESTARTS", restarts)
-    assert launch.missed("not reached") == status
-
-
-def test_more_ranks_than_gpus_are_refused(started, monkeypatch):
-    monkeypatch.setenv("LOCAL_RANK", "3")
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    with pytest.raises(launch.CannotSpread, match=r"local rank 3 has no GPU: there are 2"):
-        launch.join("cuda")
-
-
-def of_two(rank=0):
-    found = object.__new__(Ranks)
-    found.rank, found.size = rank, 2
-    return found
-
-
-@pytest.mark.parametrize(
-    ("more", "words"),
-    [
-        ({}, ""),
-        ({"batch": 7}, "2 ranks cannot share a batch of 7 evenly"),
-        ({"optimizer": "newton"}, "newton looks at the loss of the whole batch"),
-        ({"optimizer": "lbfgs"}, "lbfgs looks at the loss of the whole batch"),
-    ],
-)
-def test_what_ranks_cannot_share_is_refused_in_words(more, words):
-    trial = Trial(**{"workload": "neuron", "optimizer": "sgd", "batch": 8} | {
-        "learning_rate": 0.1, "seed": 0} | more)  # fmt: skip
-    why = of_two().why_not(trial, workloads.load("neuron"))
-    assert words in why and bool(why) == bool(words)
-
-
-def test_torchs_own_batch_norm_is_refused():
-    own = parabola(model=lambda seed: nn.Sequential(nn.BatchNorm1d(1), nn.Linear(1, 1)))
-    why = of_two().why_not(Trial("parabola", "sgd", 8, 0.1, 0), own)
-    assert "BatchNorm1d" in why and "workloads.deep_mlp.BatchNorm" in why
-
-
-def test_a_refused_trial_is_a_reason_and_not_a_crash():
-    job = trials.Job(Trial("neuron", "sgd", 7, 0.1, 0), 10, False)
-    with pytest.raises(trials.Refused, match="7 evenly"):
-        next(of_two().engine([job]))
-
-
-def test_the_parts_of_a_batch_are_the_batch():
-    train = workloads.load("neuron").data().train
-    batch = workloads.spec.Batch(train.x[:32], train.y[:32])
-    parts = [of_two(rank).part(batch) for rank in (0, 1)]
-    assert torch.equal(torch.cat([part.x for part in parts]), batch.x)
-    assert torch.equal(torch.cat([part.y for part in parts]), batch.y)
-
-
-def test_time_on_the_way_is_counted_once():
-    traffic = Traffic(cuda=False)
-    traffic._intervals += [(1.0, 2.0), (1.5, 3.0), (10.0, 10.5), (2.5, 2.75)]
-    assert traffic.seconds() == pytest.approx(2.5)
-    assert traffic.seconds() == 0.0
-
-
-def test_a_restart_goes_on_with_its_own_launchs_run_and_no_other(tmp_path):
-    folders = {name: tmp_path / "machine" / name for name in ("ours", "theirs", "plain")}
-    for folder in folders.values():
-        folder.mkdir(parents=True)
-        (folder / store.ROWS).touch()
-    launch.mark(folders["theirs"], ["another 1 2", f"{launch.agent()}3"])
-    assert launch.interrupted(tmp_path) is None
-    launch.mark(folders["ours"], ["another 1 2", launch.agent()])
-    assert launch.interrupted(tmp_path) == str(folders["ours"])
-    assert str(os.getppid()) in launch.agent()
-
-
-def test_without_torchrun_nothing_is_spread(monkeypatch):
-    for name in ("RANK", "WORLD_SIZE", "MASTER_ADDR"):
-        monkeypatch.delenv(name, raising=False)
-    assert not launch.launched()
