@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
+from harness.curve import TUNING
 from harness.report import front, front_kernels, front_panels
 from harness.report.frame import frame
 from harness.report.plots import style
@@ -170,8 +171,10 @@ def test_of_kernels_what_no_verdict_may_stand_on_is_left_out():
 
 
 def test_kernels_on_a_cpu_or_without_ours_are_no_panel():
-    cpu = [kernel(1e-3, speedup=1.3, provider=name, **RIGHT) for name in ("torch", "triton")]
-    assert front_kernels.kernels(frame(cpu)) is None
+    known = {"speedup": 1.3, "direction": "forward"} | RIGHT
+    for device, is_panel in (("cuda", True), ("cpu", False)):
+        rows = [kernel(provider=name, device=device, **known) for name in ("torch", "triton")]
+        assert (front_kernels.kernels(frame(rows)) is not None) == is_panel
     peers = [made for made in kernels() if made.extra_info["provider"] != "triton"]
     assert front_kernels.kernels(frame(peers)) is None
 
@@ -242,6 +245,22 @@ def test_learning_is_drawn_as_medians_on_the_gpu_where_there_is_one():
         assert dict(zip(*lines[currency].get_data(), strict=True)) == pytest.approx(expected)
     assert axes.get_ylabel() == LEARNING
     assert list(front_panels.learning(trials(slow)).on) == [f"{SYNTHETIC} cpu, 2 threads"]
+
+
+def test_learning_is_of_one_workload_and_optimizer_in_one_process_without_tuning():
+    slower = {"batch": 2, "rate": 0.8}  # would draw all medians there up
+    others = [
+        *(curve("mlp_classification", seed=10 + i, role=TUNING, **slower) for i in range(9)),
+        *(curve("mlp_classification", seed=20 + i, world_size=2, **slower) for i in range(9)),
+        *(curve("mlp_classification", "adam", seed=30 + i, **slower) for i in range(9)),
+        *(curve("cnn", seed=40 + i, **slower) for i in range(9)),
+    ]
+
+    def steps_drawn(curves):
+        axes = drawn(front_panels.learning(trials(curves)))
+        return [list(line.get_ydata()) for line in axes.lines]
+
+    assert steps_drawn(trained() + others) == steps_drawn(trained())
 
 
 def test_learning_leaves_out_batches_where_half_of_the_seeds_did_not_get_there():
