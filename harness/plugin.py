@@ -1,4 +1,4 @@
-"""The pytest side: the fixture `compare`, the options, and what is shown.
+"""The pytest side: the fixtures, the options, whose turn is when, and what is shown.
 
     @pytest.mark.parametrize("provider", ["mine", "torch"])
     def test_softmax(compare, provider):
@@ -11,8 +11,7 @@ parameters that this plugin adds. Loaded with `pytest_plugins = ["harness.plugin
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from contextlib import nullcontext
+from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -20,13 +19,19 @@ from typing import Any
 import pytest
 
 from harness import closing, names, options, order, record
-from harness.comparison import Checker
-from harness.convergence import Setting
 from harness.faults import faults
+from harness.fixtures import (  # noqa: F401  # pytest finds fixtures where it finds hooks
+    MEMBER,
+    SESSION,
+    bench_device,
+    bench_mode,
+    compare,
+    converge,
+    probe,
+)
 from harness.progress import LiveProgress
-from harness.record import Row
-from harness.replay import TIMER, replay, unfit
-from harness.session import Build, Member, Options, Session
+from harness.replay import TIMER, unfit
+from harness.session import Options, Session
 from harness.store import StoreError
 from harness.timing import MODES
 from harness.words import count
@@ -34,8 +39,6 @@ from harness.words import count
 # what is asked for first, and so what a short budget has
 MODES_OF = {"cpu": ("host", "cold"), "cuda": MODES}
 
-_SESSION = pytest.StashKey[Session]()
-_MEMBER = pytest.StashKey[Member]()
 _COUNTS = pytest.StashKey[dict[str, int]]()
 _OWN = pytest.StashKey[dict[Path, Any]]()
 _DIGESTS = pytest.StashKey[Mapping[str, str]]()
@@ -120,10 +123,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         return
     preset = config.getoption("preset")
     for item in benchmarks:
-        item.stash[_MEMBER] = order.member(item, preset)
-    members = [item.stash[_MEMBER] for item in benchmarks]
+        item.stash[MEMBER] = order.member(item, preset)
+    members = [item.stash[MEMBER] for item in benchmarks]
     turns = order.ranks(members, config.getoption("budget") is not None)
-    benchmarks.sort(key=lambda item: turns[item.stash[_MEMBER].group])
+    benchmarks.sort(key=lambda item: turns[item.stash[MEMBER].group])
     items[:] = [item for item in items if item not in set(benchmarks)] + benchmarks
     if config.option.collectonly:
         return
@@ -136,7 +139,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         own=config.stash[_DIGESTS],
     )
     try:
-        config.stash[_SESSION] = Session(wanted, [i.stash[_MEMBER] for i in benchmarks])
+        config.stash[SESSION] = Session(wanted, [i.stash[MEMBER] for i in benchmarks])
     except StoreError as error:
         raise pytest.UsageError(str(error)) from None
 
@@ -156,112 +159,9 @@ def _not_measuring(config: pytest.Config) -> bool:
     return bool(skipped or disabled)
 
 
-@pytest.fixture
-def bench_device() -> str:
-    """The device of a benchmark; a parameter that the plugin adds."""
-    raise pytest.UsageError("bench_device has a value only in a test that uses compare")
-
-
-@pytest.fixture
-def bench_mode() -> str:
-    """The mode of a benchmark; a parameter that the plugin adds."""
-    raise pytest.UsageError("bench_mode has a value only in a test that uses compare")
-
-
-@pytest.fixture
-def compare(
-    request: pytest.FixtureRequest, benchmark: Any, bench_device: str, bench_mode: str
-) -> Callable[[Build], None]:
-    """Check and time this test's provider beside the others of its case.
-
-    Call it once, with a function of the device ("cpu" or "cuda") that returns the Comparison.
-    It is called for the first provider only, so what it builds is built once a case.
-    """
-
-    def run(build: Build) -> None:
-        if benchmark.disabled:
-            _check_only(build(bench_device), request.node.callspec.params["provider"])
-            return
-        _hand_in(request, benchmark, lambda session, member: session.row(member, build))
-
-    return run
-
-
-@pytest.fixture
-def converge(
-    request: pytest.FixtureRequest, benchmark: Any, bench_device: str
-) -> Callable[[Setting], None]:
-    """Train a setting from several seeds to its target: a round is a seed.
-
-    Call it once, with the harness.convergence.Setting. Its rate is tuned first where the preset
-    says so.
-    """
-
-    def run(setting: Setting) -> None:
-        if benchmark.disabled:
-            pytest.skip("not_measured: trials are run with --benchmark-only")
-        _hand_in(request, benchmark, lambda session, member: session.converge(member, setting))
-
-    return run
-
-
-@pytest.fixture
-def probe(
-    request: pytest.FixtureRequest, benchmark: Any, bench_device: str
-) -> Callable[[str], None]:
-    """Run one of harness.probes by name; what it finds goes to findings.jsonl."""
-
-    def run(name: str) -> None:
-        if benchmark.disabled:
-            pytest.skip("not_measured: probes are run with --benchmark-only")
-        session, member = request.config.stash[_SESSION], request.node.stash[_MEMBER]
-        try:
-            why = session.probe(member, name)
-        except StoreError as error:
-            pytest.exit(str(error), returncode=pytest.ExitCode.INTERNAL_ERROR)
-        if why:
-            pytest.skip(f"not_measured: {why}")
-
-    return run
-
-
-def _hand_in(
-    request: pytest.FixtureRequest, benchmark: Any, measure: Callable[[Session, Member], Row]
-) -> None:
-    """Measure a row and make it pytest-benchmark's, or the test's failure or skip."""
-    session, member = request.config.stash[_SESSION], request.node.stash[_MEMBER]
-    capture: Any = request.config.pluginmanager.getplugin("capturemanager")
-    try:
-        # what is captured would hold back the progress line until the end
-        with capture.global_and_fixture_disabled() if capture else nullcontext():
-            row = measure(session, member)
-    except StoreError as error:
-        pytest.exit(str(error), returncode=pytest.ExitCode.INTERNAL_ERROR)
-    info = row.extra_info
-    if row.status == record.OK and not row.samples:
-        pytest.skip(f"{row.status}, and no time: {info['median_s_reason']}")
-    elif row.status == record.OK:
-        benchmark.group = row.group
-        benchmark.extra_info.update(info)
-        replay(benchmark, row.samples, info["iterations"])
-    elif row.status == record.FAILED:
-        pytest.fail(f"{info['provider']}: {info['reason']}", pytrace=False)
-    else:
-        pytest.skip(f"{row.status}: {info['reason']}")
-
-
-def _check_only(comparison: Any, provider: str) -> None:
-    """With --benchmark-disable: right or wrong, and no timing."""
-    if provider in comparison.not_measured:
-        pytest.skip(f"not_measured: {comparison.not_measured[provider]}")
-    verdict = Checker(comparison).check(comparison.providers[provider]())
-    if verdict.wrong:
-        pytest.fail(f"{provider}: {verdict.wrong}", pytrace=False)
-
-
 def pytest_runtestloop(session: pytest.Session) -> None:
     """The progress line in place of pytest's dots."""
-    run = session.config.stash.get(_SESSION, None)
+    run = session.config.stash.get(SESSION, None)
     terminal: Any = session.config.pluginmanager.getplugin("terminalreporter")
     if run and terminal and session.config.get_verbosity() == 0:
         terminal.showfspath = False
@@ -274,7 +174,7 @@ def pytest_report_teststatus(
     report: pytest.TestReport, config: pytest.Config
 ) -> tuple[str, str, str] | None:
     """No dot for a benchmark: its progress line has said it."""
-    run = config.stash.get(_SESSION, None)
+    run = config.stash.get(SESSION, None)
     if run and run.progress and report.when == "call":
         return report.outcome, "", ""
     return None
@@ -282,7 +182,7 @@ def pytest_report_teststatus(
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """benchmark.json, from all rows on disk; a run that is void, or measured nothing, failed."""
-    run = session.config.stash.get(_SESSION, None)
+    run = session.config.stash.get(SESSION, None)
     if run is None:
         return
     if run.progress:
@@ -302,7 +202,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 @pytest.hookimpl(trylast=True)
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
     """Below pytest-benchmark's table: where the rows are, what is missing, what to do next."""
-    run = config.stash.get(_SESSION, None)
+    run = config.stash.get(SESSION, None)
     if run is None:
         return
     terminalreporter.section("flopwise")

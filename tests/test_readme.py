@@ -14,7 +14,7 @@ from harness.__main__ import main
 from harness.report import front
 from harness.report.frame import frame
 from harness.studies import spec as studies
-from tests.harness.test_plugin import SHORTER
+from tests.harness.user_project import shorten
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text("utf-8")
@@ -24,8 +24,7 @@ WORDS = " ".join(PROSE.split())  # however the lines are broken
 
 @pytest.fixture(autouse=True)
 def short(monkeypatch):
-    for module, name, value in SHORTER:
-        monkeypatch.setattr(module, name, value)
+    shorten(monkeypatch)
 
 
 def test_the_worked_example_of_a_users_own_function_runs(pytester):

@@ -13,7 +13,7 @@ import kernels
 from harness import own, store
 from harness.__main__ import main
 from harness.own import BadFile
-from tests.harness.test_plugin import SHORTER
+from tests.harness.user_project import shorten
 
 ROOT = Path(__file__).parents[2]
 
@@ -193,8 +193,7 @@ def test_an_own_workload_is_trained_and_an_operation_is_not(write, capsys):
 @pytest.fixture
 def project(pytester, monkeypatch):
     """A user's folder, outside of ours, with both files."""
-    for module, name, value in SHORTER:
-        monkeypatch.setattr(module, name, value)
+    shorten(monkeypatch)
     pytester.makepyfile(my_softmax=OPERATION, my_model=WORKLOAD)
     return pytester
 

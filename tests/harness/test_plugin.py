@@ -1,102 +1,24 @@
-"""pytest --benchmark-only: what is measured, refused, left out, kept and resumed."""
+"""pytest --benchmark-only: what is measured, refused and left out."""
 
 import json
-import os
-import signal
 import subprocess
 import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
-from harness import case, contention, noise, plugin, record, replay, roofline, selfcheck, store
-from harness.timing import Limits
-
-# pytester forgets what is imported inside it, and parts of torch can be imported only once
-torch.compiler.reset()
+from harness import case, contention, noise, plugin, record, replay, selfcheck, store
+from tests.harness import user_project
+from tests.harness.user_project import LIMITS, measure, rows, statuses
 
 ROOT = Path(__file__).parents[2]
-
-# A user's own benchmark, in a folder of their own.
-BENCHMARK = """
-import pytest, torch
-from harness.comparison import Comparison
-
-def raises(x):
-    raise RuntimeError("no such thing\\nsecond line")
-
-def out_of_memory(x):
-    raise torch.OutOfMemoryError("too large")
-
-PROVIDERS = {
-    "torch": torch.sum,
-    "mine": lambda x: x.sum(),
-    "zeros": lambda x: torch.zeros(()),
-    "raises": raises,
-    "hungry": out_of_memory,
-}
-
-def comparison(device, n):
-    return Comparison(
-        subject="sum", case=f"n{n}", dtype="float32", direction="forward",
-        inputs=lambda seed: (torch.rand(n, generator=torch.Generator().manual_seed(seed)) + 1,),
-        providers={name: (lambda call=call: call) for name, call in PROVIDERS.items()},
-        baseline="torch", reference=torch.sum, flops=n, bytes=4 * n, batch=n,
-    )
-"""
-TEST = """
-@pytest.mark.parametrize("n", [{sizes}])
-@pytest.mark.parametrize("provider", [{providers}])
-def test_sum(compare, provider, n):
-    compare(lambda device: comparison(device, n))
-"""
-LIMITS = Limits(min_sampled_s=0, max_samples=30, max_s=0.2, warmup_s=0.01, max_warmup_s=0.02)
-SHORTER = [
-    (case, "PRESETS", {"quick": LIMITS, "full": LIMITS}),
-    (plugin, "MODES_OF", {"cpu": ("host",), "cuda": ("host",)}),
-    (selfcheck, "LIMITS", LIMITS),
-    (roofline, "COPY_BYTES", {"cpu": 2**12, "cuda": 2**12}),
-    (roofline, "PRODUCT_SIZE", {"cpu": 32, "cuda": 32}),
-]
 
 
 @pytest.fixture
 def project(pytester, monkeypatch):
-    """A user's folder with a benchmark of sums; `write` sets its sizes and providers."""
-    for module, name, value in SHORTER:
-        monkeypatch.setattr(module, name, value)
-
-    def write(sizes="1000", providers='"torch", "mine"', more=""):
-        test = TEST.format(sizes=sizes, providers=providers)
-        pytester.makepyfile(test_sum=BENCHMARK + test + more)
-
-    write()
-    pytester.write = write
-    return pytester
-
-
-def measure(project, *arguments, **how):
-    # in this process: importing torch again would take longer than the test
-    return project.runpytest_inprocess(
-        "-p", "harness.plugin", "--benchmark-only", "--devices=cpu", *arguments, **how
-    )
-
-
-def rows(project):
-    """status by provider and size, and the rows themselves, of the newest run."""
-    found, problems = store.read(store.runs(project.path / "results")[0])
-    told = [r for r in found if r.extra_info["kind"] not in record.ABOUT_MEASURING]
-    return {r.id.partition("[")[2]: r for r in told}, problems
-
-
-def statuses(project):
-    return {
-        (r.extra_info["provider"], r.extra_info["case"]): r.status
-        for r in rows(project)[0].values()
-    }
+    return user_project.made(pytester, monkeypatch)
 
 
 def test_a_run_has_a_table_rows_and_json_that_pytest_benchmark_compares(project):
@@ -235,77 +157,6 @@ def test_a_preset_leaves_out_what_is_marked_for_the_other(project):
     measure(project, "--preset=full").assert_outcomes(passed=4)
 
 
-def test_a_spent_budget_leaves_rows_that_say_so_and_a_resume_that_measures_them(project):
-    project.write(sizes="1000, 2000, 3000")
-    result = measure(project, "--budget=1e-9")
-    result.assert_outcomes(skipped=6)
-    assert set(statuses(project).values()) == {"not_measured"}
-    result.stdout.fnmatch_lines(["*6 rows are missing (the budget was spent); go on with*"])
-    measure(project, "--resume=last").assert_outcomes(passed=6)
-    assert list(statuses(project).values()) == ["ok"] * 6
-    assert len(store.runs(project.path / "results")) == 1
-
-
-def test_a_resumed_run_keeps_its_rows_and_shows_them(project):
-    measure(project)
-    kept = {key: row.samples for key, row in rows(project)[0].items()}
-    project.write(sizes="1000, 2000")
-    result = measure(project, "--resume=last")
-    result.assert_outcomes(passed=4)
-    now = {key: row.samples for key, row in rows(project)[0].items()}
-    assert len(now) == 4
-    assert {key: now[key] for key in kept} == kept
-    lines = (store.runs(project.path / "results")[0] / store.ROWS).read_text().splitlines()
-    ids = [json.loads(line)["id"] for line in lines]
-    assert len(ids) == len(set(ids))
-
-
-def test_kill_in_the_middle_then_resume_has_every_row_once(project):
-    project.write(sizes=", ".join(map(str, range(1000, 1020))))
-    project.makeconftest(  # the other process has its own limits to shorten
-        "from harness import case, roofline\nfrom harness.timing import Limits\n"
-        f"case.PRESETS = {{'quick': {LIMITS}}}\n"
-        f"roofline.COPY_BYTES, roofline.PRODUCT_SIZE = {{'cpu': 4096}}, {{'cpu': 32}}\n"
-    )
-    command = [sys.executable, "-m", "pytest", "-p", "harness.plugin", "--benchmark-only",
-               "--devices=cpu"]  # fmt: skip
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    killed = subprocess.Popen(command, cwd=project.path, env=environment, stdout=subprocess.DEVNULL)
-    deadline = time.monotonic() + 120
-    while time.monotonic() < deadline and killed.poll() is None:
-        found = store.runs(project.path / "results")
-        if found and (found[0] / store.ROWS).read_bytes().count(b"\n") >= 8:
-            break
-        time.sleep(0.005)
-    killed.send_signal(signal.SIGKILL)
-    assert killed.wait() == -signal.SIGKILL, "it ended before it could be killed"
-    before, _ = rows(project)
-    assert 2 <= len(before) < 40
-    measure(project, "--resume=last").assert_outcomes(passed=40)
-    after, problems = rows(project)
-    assert len(after) == 40
-    assert {key: after[key].samples for key in before} == {k: r.samples for k, r in before.items()}
-    assert len(problems) <= 1  # at most the line that was being written
-
-
-def test_an_interrupt_leaves_a_readable_run_and_says_how_to_go_on(project):
-    more = """
-def interrupt(x):
-    raise KeyboardInterrupt
-PROVIDERS["interrupts"] = interrupt
-
-@pytest.mark.parametrize("provider", ["interrupts"])
-def test_late(compare, provider):
-    compare(lambda device: comparison(device, 7))
-"""
-    project.write(more=more)
-    result = measure(project, no_reraise_ctrlc=True)
-    result.stdout.fnmatch_lines(["*1 row is missing (interrupted); go on with: *--resume=*"])
-    assert set(statuses(project).values()) == {"ok"}
-    saved = json.loads((store.runs(project.path / "results")[0] / store.BENCHMARK).read_text())
-    assert saved["benchmarks"]
-
-
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -342,37 +193,6 @@ def test_a_gpu_asked_for_where_there_is_none_is_a_row_with_its_reason(project):
     absent = [r for r in rows(project)[0].values() if r.extra_info["device"] == "cuda"]
     assert all(r.status == "not_measured" for r in absent)
     assert all(r.extra_info["reason"].startswith("no CUDA device: ") for r in absent)
-
-
-def test_a_full_disk_ends_the_run_with_one_line(project, monkeypatch):
-    def full(self, rows):
-        raise store.StoreError("cannot write results to results/x: No space left on device")
-
-    monkeypatch.setattr(store.Store, "append", full)
-    result = measure(project)
-    result.stdout.fnmatch_lines(["*Exit: cannot write results to *No space left on device*"])
-
-
-def test_another_machines_run_is_not_resumed(project):
-    measure(project)
-    run = store.runs(project.path / "results")[0]
-    run.parent.rename(run.parent.with_name("another-machine"))
-    result = measure(project, "--resume=last")
-    result.stderr.fnmatch_lines(["*cannot resume *: it was measured on another-machine*"])
-
-
-@pytest.mark.parametrize(
-    ("section", "key", "name"),
-    [("git", "commit", "commit"), ("packages", "torch", "torch"), ("", "torch_threads", "threads")],
-)
-def test_a_run_of_other_code_or_software_is_not_resumed(project, section, key, name):
-    measure(project)
-    path = store.runs(project.path / "results")[0] / store.ENVIRONMENT
-    described = json.loads(path.read_text())
-    (described[section] if section else described)[key] = "another"
-    path.write_text(json.dumps(described))
-    result = measure(project, "--resume=last")
-    result.stderr.fnmatch_lines([f"*cannot resume *: its {name} was another, and is * now;*"])
 
 
 def test_a_run_that_measured_nothing_has_not_succeeded(project):

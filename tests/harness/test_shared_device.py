@@ -7,7 +7,7 @@ import types
 
 import pytest
 
-from harness import plugin, record, report, store, studies, trials
+from harness import fixtures, record, report, store, studies, trials
 from harness.convergence import Setting
 from harness.curve import CURRENCIES, OF_DEVICE, SHARED, decode, encode
 from harness.record import Row
@@ -70,11 +70,11 @@ def test_the_row_of_a_shared_device_has_no_time_and_says_why(tmp_path):
 
 def test_pytest_goes_on_with_such_a_row_and_skips_what_it_cannot_time():
     row = Row("id", "group", "name", {}, fields(on("one", True, setting(**WHAT, batch=32))), ())
-    stash = {plugin._SESSION: None, plugin._MEMBER: None}
+    stash = {fixtures.SESSION: None, fixtures.MEMBER: None}
     config = types.SimpleNamespace(stash=stash, pluginmanager=pytest.PytestPluginManager())
     request = types.SimpleNamespace(config=config, node=types.SimpleNamespace(stash=stash))
     with pytest.raises(pytest.skip.Exception, match=f"ok, and no time: {SHARED}"):
-        plugin._hand_in(request, None, lambda session, member: row)
+        fixtures._hand_in(request, None, lambda session, member: row)
 
 
 def test_seeds_of_several_hosts_have_no_common_time():
