@@ -131,7 +131,7 @@ def candidates(architecture: str, arithmetic: str, shape: str) -> tuple[Config, 
 
 
 def select(a: Tensor, b: Tensor, out: Tensor) -> tuple[str, Config]:
-    """Which kernel and configuration, on the operands' device."""
+    """Which kernel and configuration, on the device of a [M, K], b [K, N] and out [M, N]."""
     (M, K), N = a.shape, b.shape[1]
     architecture = _architecture(a)
     arithmetic = _launch.float32_precision() if a.dtype == torch.float32 else "half"

@@ -188,7 +188,15 @@ def _describable(operand: Tensor) -> bool:
 
 
 def select(a: Tensor, b: Tensor, out: Tensor) -> tuple[str, Config]:
-    """The shape class and configuration of a product on its device."""
+    """The shape class and configuration of a product on its device.
+
+    Args:
+        a, b, out: [M, K], [K, N] and [M, N] of one dtype, any strides; float32 is multiplied as
+            torch's setting for TF32 says.
+
+    Returns:
+        A key of CONFIGS without the arithmetic, e.g. "tma", and one of its `candidates`.
+    """
     (M, K), N = a.shape, b.shape[1]
     architecture = _launch.architecture(a)
     arithmetic = _launch.float32_precision() if a.dtype == torch.float32 else "half"

@@ -36,7 +36,10 @@ def reference(input: Tensor, bias: Tensor | None = None, activation: str = "relu
 
 
 def magnitude(input: Tensor, bias: Tensor | None = None, activation: str = "relu") -> Tensor:
-    """The scale of the rounding error of each output, in float64."""
+    """S of each output, float64 [..., N]: the formula over absolute values (Higham 2002, 3.1).
+
+    Of input [..., N] and bias [N], of any floating dtype; activation as in `bias_activation`.
+    """
     scale = input.double().abs()
     return _activations.magnitude(activation, scale if bias is None else scale + bias.abs())
 

@@ -52,7 +52,10 @@ def reference(
 def magnitude(
     input: Tensor, weight: Tensor, bias: Tensor | None = None, activation: str = "identity"
 ) -> Tensor:
-    """The scale of the rounding error of each output, in float64."""
+    """S of each output, float64 [..., N]: the formula over absolute values (Higham 2002, 3.1).
+
+    Of input [..., K], weight [N, K] and bias [N], of any floating dtype; activation as in `linear`.
+    """
     scale = input.double().abs() @ weight.double().abs().t()
     return _activations.magnitude(activation, scale if bias is None else scale + bias.abs())
 

@@ -51,7 +51,7 @@ def reference(a: Tensor, b: Tensor) -> Tensor:
 
 
 def magnitude(a: Tensor, b: Tensor) -> Tensor:
-    """|a| |b| in float64, the scale of the rounding error of each output."""
+    """S of each output, float64 [M, N]: |a| |b| of [M, K] and [K, N] (Higham 2002, 3.1)."""
     return a.double().abs() @ b.double().abs()
 
 

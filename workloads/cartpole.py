@@ -29,7 +29,7 @@ import torch
 from torch import Tensor, nn
 
 from workloads import data as datasets
-from workloads import optimizers, pole
+from workloads import optimizers, perceptron, pole
 from workloads.rollout import DISCOUNT as DISCOUNT
 from workloads.rollout import REWARD as REWARD
 from workloads.rollout import Method, play
@@ -51,16 +51,7 @@ REINFORCE = Method(carts=8, steps=256, epochs=1, trace=1.0)
 
 def model(seed: int) -> nn.Sequential:
     """Three linear layers with tanh between, states [n, 4] -> [n, 3]: two logits and the value."""
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)  # torch.manual_seed would reseed the GPUs too
-        inputs, first, second, outputs = WIDTHS
-        return nn.Sequential(
-            nn.Linear(inputs, first),
-            nn.Tanh(),
-            nn.Linear(first, second),
-            nn.Tanh(),
-            nn.Linear(second, outputs),
-        )
+    return perceptron.model(seed, WIDTHS, nn.Tanh)
 
 
 def loss(model: nn.Module, batch: Batch) -> Tensor:
@@ -69,7 +60,8 @@ def loss(model: nn.Module, batch: Batch) -> Tensor:
     Args:
         model: states [n, 4] -> [n, 3].
         batch: x states [n, 4]; y [n, 4]: the action taken, the logarithm of its probability at
-            that time, its advantage, and the return that the value is to be.
+            that time, its advantage, and the return that the value is to be; all of one float
+            dtype.
     """
     log_probability, rest = _log_probability_and_rest(model, batch)
     _, before, advantage, _ = batch.y.unbind(1)
@@ -239,14 +231,9 @@ def generate(model: nn.Module, seed: int) -> str:
 
 
 def _flops(method: Method) -> Flops:
-    products = [2 * rows * columns for rows, columns in itertools.pairwise(WIDTHS)]
-    forward = sum(products)
-    return Flops(
-        forward=forward,
-        backward=2 * forward - products[0],  # no gradient for the states
-        # acting, and the value of the state after it; once for all epochs
-        draw=2 * forward // method.epochs,
-    )
+    step = perceptron.flops(WIDTHS)
+    # acting, and the value of the state after it; once for all epochs
+    return replace(step, draw=2 * step.forward // method.epochs)
 
 
 WORKLOAD = Workload(

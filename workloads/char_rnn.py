@@ -17,10 +17,10 @@ from __future__ import annotations
 import functools
 from pathlib import Path
 
-import torch
 from torch import Tensor, nn
 
 from workloads import text
+from workloads.seeding import seeded
 from workloads.spec import Flops, Target, Workload
 
 EMBEDDING, HIDDEN = 32, 64
@@ -57,8 +57,7 @@ class CharRNN(nn.Module):
 
 def model(seed: int, characters: int) -> CharRNN:
     """The network for an alphabet of that size, initialised by torch."""
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)  # torch.manual_seed would reseed the GPUs too
+    with seeded(seed):
         return CharRNN(characters)
 
 
@@ -69,7 +68,7 @@ def from_files(corpus: Path) -> Workload:
         ValueError: as `workloads.text.from_file` does.
     """
     own = text.from_file(corpus)
-    return _workload("char_rnn/corpus", own, text.counting_bits(own))
+    return workload("char_rnn/corpus", own, text.counting_bits(own))
 
 
 def _flops(characters: int) -> Flops:
@@ -82,7 +81,8 @@ def _flops(characters: int) -> Flops:
     return Flops(inputs + states + head, 2 * (inputs + states + head) - first)
 
 
-def _workload(name: str, corpus: text.Corpus, target: float) -> Workload:
+def workload(name: str, corpus: text.Corpus, target: float) -> Workload:
+    """The workload on that corpus, to a target in bits per character."""
     characters = len(corpus.alphabet)
     return Workload(
         name=name,
@@ -102,5 +102,5 @@ def _workload(name: str, corpus: text.Corpus, target: float) -> Workload:
     )
 
 
-WORKLOAD = _workload("char_rnn", text.planted(), TARGET)
-VARIANTS = (_workload("char_rnn/topics", text.topics(), TARGET_TOPICS),)
+WORKLOAD = workload("char_rnn", text.planted(), TARGET)
+VARIANTS = (workload("char_rnn/topics", text.topics(), TARGET_TOPICS),)

@@ -10,15 +10,14 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import itertools
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from workloads import data, idx
-from workloads.spec import Batch, Data, Flops, Target, Workload
+from workloads import data, idx, perceptron
+from workloads.spec import Batch, Data, Target, Workload
 
 WIDTHS = (64, 128, 128, 10)
 BATCH_SIZE = 32
@@ -36,33 +35,18 @@ def model(seed: int, widths: Sequence[int] = WIDTHS) -> nn.Sequential:
         seed: of the initialisation.
         widths: pixels, units of the two hidden layers, classes.
     """
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)  # torch.manual_seed would reseed the GPUs too
-        inputs, first, second, classes = widths
-        return nn.Sequential(
-            nn.Linear(inputs, first),
-            nn.ReLU(),
-            nn.Linear(first, second),
-            nn.ReLU(),
-            nn.Linear(second, classes),
-        )
+    return perceptron.model(seed, widths)
 
 
 def loss(model: nn.Module, batch: Batch) -> Tensor:
-    """Mean cross-entropy in nats, scalar."""
+    """Mean cross-entropy in nats, scalar; of x float [n, pixels] and classes y int64 [n]."""
     return F.cross_entropy(model(batch.x), batch.y)
 
 
 @torch.no_grad()
 def metric(model: nn.Module, batch: Batch) -> Tensor:
-    """Mean cross-entropy of `batch`, the validation set, in nats; scalar."""
+    """Mean cross-entropy of `batch`, the validation set, in nats; a scalar without a graph."""
     return loss(model, batch)
-
-
-def _flops(widths: Sequence[int] = WIDTHS) -> Flops:
-    products = [2 * rows * columns for rows, columns in itertools.pairwise(widths)]
-    # backward: a gradient for each weight and each layer's input, but not for the pixels
-    return Flops(forward=sum(products), backward=2 * sum(products) - products[0])
 
 
 WORKLOAD = Workload(
@@ -72,7 +56,7 @@ WORKLOAD = Workload(
     loss=loss,
     metric=metric,
     target=Target("validation cross-entropy", 0.10),
-    flops=_flops(),
+    flops=perceptron.flops(WIDTHS),
     optimizer="adam",
     learning_rate=LEARNING_RATE,
     batch_size=BATCH_SIZE,
@@ -114,7 +98,7 @@ def _on(images: Data, name: str) -> Workload:
         name=name,
         data=lambda: images,
         model=functools.partial(model, widths=widths),
-        flops=_flops(widths),
+        flops=perceptron.flops(widths),
         batch_size=batch_size,
         max_steps=EPOCHS * -(-len(train) // batch_size),
     )

@@ -22,14 +22,13 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import itertools
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from workloads import data
-from workloads.spec import Batch, Flops, Target, Workload
+from workloads import data, perceptron
+from workloads.spec import Batch, Target, Workload
 
 WIDTHS = (10, 64, 64, 1)
 BATCH_SIZE = 32
@@ -45,25 +44,19 @@ DELTA = 1.345
 
 def model(seed: int) -> nn.Sequential:
     """Three linear layers with ReLU between, [n, 10] -> [n, 1], initialised by torch."""
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)  # torch.manual_seed would reseed the GPUs too
-        inputs, first, second, outputs = WIDTHS
-        return nn.Sequential(
-            nn.Linear(inputs, first),
-            nn.ReLU(),
-            nn.Linear(first, second),
-            nn.ReLU(),
-            nn.Linear(second, outputs),
-        )
+    return perceptron.model(seed, WIDTHS)
 
 
 def loss(model: nn.Module, batch: Batch) -> Tensor:
-    """Mean squared error, scalar."""
+    """Mean squared error, scalar; of x float [n, 10] and y [n, 1]."""
     return F.mse_loss(model(batch.x), batch.y)
 
 
 def huber(model: nn.Module, batch: Batch) -> Tensor:
-    """Mean of Huber's loss, scalar: r^2 / 2 for |r| < DELTA, else DELTA (|r| - DELTA / 2)."""
+    """Mean of Huber's loss, scalar: r^2 / 2 for |r| < DELTA, else DELTA (|r| - DELTA / 2).
+
+    Of x float [n, 10] and y [n, 1], and r their residual. Source: Huber 1964.
+    """
     return F.huber_loss(model(batch.x), batch.y, delta=DELTA)
 
 
@@ -71,12 +64,6 @@ def huber(model: nn.Module, batch: Batch) -> Tensor:
 def metric(model: nn.Module, batch: Batch) -> Tensor:
     """Excess mean squared error, scalar: against `batch`, the validation set without noise."""
     return loss(model, batch)
-
-
-def _flops() -> Flops:
-    products = [2 * rows * columns for rows, columns in itertools.pairwise(WIDTHS)]
-    # backward: a gradient for each weight and each layer's input, but not for the model's
-    return Flops(forward=sum(products), backward=2 * sum(products) - products[0])
 
 
 WORKLOAD = Workload(
@@ -88,7 +75,7 @@ WORKLOAD = Workload(
     # Half of the noise's variance, and a fiftieth of the function's. It gets to 0.3 and then
     # starts to learn the noise.
     target=Target("excess mean squared error", 0.5),
-    flops=_flops(),
+    flops=perceptron.flops(WIDTHS),
     optimizer="adam",
     learning_rate=LEARNING_RATE,
     batch_size=BATCH_SIZE,

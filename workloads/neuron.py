@@ -30,6 +30,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from workloads import data
+from workloads.seeding import seeded
 from workloads.spec import Batch, Flops, Target, Workload
 
 FEATURES = 30
@@ -47,8 +48,7 @@ MIDDLE = {"threshold": 0.5, "sigmoid": 0.5, "tanh": 0.0, "relu": 0.5}  # above i
 
 def model(seed: int) -> nn.Linear:
     """w.x + b, [n, 30] -> [n, 1], in torch's default initialisation."""
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)  # torch.manual_seed would reseed the GPUs too
+    with seeded(seed):
         return nn.Linear(FEATURES, 1)
 
 

@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from workloads import data
+from workloads.seeding import seeded
 from workloads.spec import Batch, Data, Flops, Target, Workload
 
 SIDE, LEVELS = 8, 4  # pixels, grey levels
@@ -101,8 +102,7 @@ def _as_input(levels: Tensor, dtype: torch.dtype) -> Tensor:
 
 def model(seed: int) -> nn.Sequential:
     """[n, 64] images -> logits [n, 4, 64], a level's for each pixel; initialised by torch."""
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)  # torch.manual_seed would reseed the GPUs too
+    with seeded(seed):
         return nn.Sequential(
             nn.Unflatten(1, (1, SIDE, SIDE)),
             MaskedConv2d(1, 2 * HIDDEN, FIRST, centre=False),
@@ -116,7 +116,7 @@ def model(seed: int) -> nn.Sequential:
 
 
 def loss(model: nn.Module, batch: Batch) -> Tensor:
-    """Mean cross-entropy of a pixel in nats, scalar."""
+    """Mean cross-entropy of a pixel in nats, scalar; of x float and levels y int64, [n, 64]."""
     return F.cross_entropy(model(batch.x), batch.y)
 
 

@@ -25,13 +25,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from workloads import data
+from workloads import data, perceptron
+from workloads.seeding import seeded
 from workloads.spec import Batch, Flops, Target, Workload
 
 STEPS, FEATURES = 8, 8  # rows and the pixels of one
 CLASSES = 10
 # 5386, 5338, 5404 and 5455 parameters
-HIDDEN_RNN, HIDDEN_GRU, HIDDEN_LSTM, HIDDEN_MLP = 64, 36, 31, 45
+HIDDEN_RNN, HIDDEN_GRU, HIDDEN_LSTM = 64, 36, 31
+WIDTHS_MLP = (STEPS * FEATURES, 45, 45, CLASSES)
 BATCH_SIZE = 32
 MAX_STEPS = 30 * 45  # 30 epochs; a trial that takes longer is censored
 
@@ -75,31 +77,22 @@ def lstm(seed: int) -> RowByRow:
 
 def mlp(seed: int) -> nn.Sequential:
     """The MLP, [n, 64] -> logits [n, 10]: three linear layers with ReLU between."""
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)
-        return nn.Sequential(
-            nn.Linear(STEPS * FEATURES, HIDDEN_MLP),
-            nn.ReLU(),
-            nn.Linear(HIDDEN_MLP, HIDDEN_MLP),
-            nn.ReLU(),
-            nn.Linear(HIDDEN_MLP, CLASSES),
-        )
+    return perceptron.model(seed, WIDTHS_MLP)
 
 
 def _recurrent(kind: Callable[..., nn.RNNBase], hidden: int, seed: int) -> RowByRow:
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)  # torch.manual_seed would reseed the GPUs too
+    with seeded(seed):
         return RowByRow(kind(FEATURES, hidden, batch_first=True))
 
 
 def loss(model: nn.Module, batch: Batch) -> Tensor:
-    """Mean cross-entropy in nats, scalar."""
+    """Mean cross-entropy in nats, scalar; of x float [n, 64] and classes y int64 [n]."""
     return F.cross_entropy(model(batch.x), batch.y)
 
 
 @torch.no_grad()
 def metric(model: nn.Module, batch: Batch) -> Tensor:
-    """Mean cross-entropy of `batch`, the validation set, in nats; scalar."""
+    """Mean cross-entropy of `batch`, the validation set, in nats; a scalar without a graph."""
     return loss(model, batch)
 
 
@@ -139,12 +132,6 @@ def _flops(gates: int, hidden: int) -> Flops:
     )
 
 
-def _mlp_flops() -> Flops:
-    hidden = HIDDEN_MLP
-    products = [2 * STEPS * FEATURES * hidden, 2 * hidden * hidden, 2 * hidden * CLASSES]
-    return Flops(forward=sum(products), backward=2 * sum(products) - products[0])
-
-
 WORKLOAD = Workload(
     name="rnn",
     data=data.digits,
@@ -181,7 +168,7 @@ VARIANTS = (
         WORKLOAD,
         name="rnn/mlp",
         model=mlp,
-        flops=_mlp_flops(),
+        flops=perceptron.flops(WIDTHS_MLP),
         learning_rate=LEARNING_RATE_MLP,
         own_kernels=True,
     ),

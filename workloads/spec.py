@@ -12,7 +12,12 @@ from torch import Tensor, nn
 
 
 class Batch(NamedTuple):
-    """Inputs and what is to be predicted from them; the first dimension of both is the sample."""
+    """Inputs and what is to be predicted from them; the first dimension of both is the sample.
+
+    Attributes:
+        x: [n, ...]; what the model takes.
+        y: [n, ...]; e.g. class numbers int64 [n], or values [n, 1] in x's dtype.
+    """
 
     x: Tensor
     y: Tensor
@@ -42,7 +47,12 @@ class Resumable(Protocol):
 
 
 class Data(NamedTuple):
-    """A seeded split, on the CPU."""
+    """A seeded split, on the CPU; its floating tensors are float32.
+
+    Attributes:
+        train: what a trial learns from.
+        validation: what the metric is given; never trained on.
+    """
 
     train: Batch
     validation: Batch
@@ -79,7 +89,13 @@ class Flops:
 
 @dataclass(frozen=True)
 class Target:
-    """A validation value that ends a time-to-target trial."""
+    """A validation value that ends a time-to-target trial.
+
+    Attributes:
+        metric: what the value is of, in words for reports, e.g. "validation cross-entropy".
+        value: in the metric's own unit: nats, bits per character, a share, a return.
+        lower_is_better: False for a share of right answers, or a return.
+    """
 
     metric: str
     value: float

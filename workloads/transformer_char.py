@@ -15,6 +15,7 @@ Source: Vaswani et al. 2017, arXiv 1706.03762; pre-norm: Xiong et al. 2020, arXi
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import math
 from pathlib import Path
@@ -23,11 +24,11 @@ import torch
 from torch import Tensor, nn
 
 from workloads import char_rnn, text
-from workloads.spec import Flops, Target, Workload
+from workloads.seeding import seeded
+from workloads.spec import Flops, Workload
 
 WIDTH, HEADS, BLOCKS = 64, 4, 2
 HIDDEN = 2 * WIDTH  # the perceptrons'; 4 times the width is usual and saves no steps here
-BATCH_SIZE = 32
 MAX_STEPS = 1200  # a trial that takes longer is censored
 LEARNING_RATE = 4e-3  # half of it takes over 500 steps, twice of it as many as this
 
@@ -89,8 +90,7 @@ class Transformer(nn.Module):
 
 def model(seed: int, characters: int) -> Transformer:
     """The network for an alphabet of that size; all but the embeddings initialised by torch."""
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)  # torch.manual_seed would reseed the GPUs too
+    with seeded(seed):
         return Transformer(characters)
 
 
@@ -115,22 +115,14 @@ def _flops(characters: int) -> Flops:
 
 
 def _workload(name: str, corpus: text.Corpus, target: float) -> Workload:
+    """char_rnn's on that corpus, but for the network and what suits it."""
     characters = len(corpus.alphabet)
-    return Workload(
-        name=name,
-        data=lambda: corpus.data,
+    return dataclasses.replace(
+        char_rnn.workload(name, corpus, target),
         model=functools.partial(model, characters=characters),
-        loss=text.loss,
-        metric=text.metric,
-        target=Target("validation bits per character", target),
         flops=_flops(characters),
-        optimizer="adam",
         learning_rate=LEARNING_RATE,
-        batch_size=min(BATCH_SIZE, len(corpus.data.train)),
         max_steps=MAX_STEPS,
-        floor=text.planted_floor() if corpus is text.planted() else None,
-        generate=functools.partial(text.write, corpus),
-        own_kernels=True,
     )
 
 

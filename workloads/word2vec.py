@@ -28,6 +28,7 @@ from torch.nn import functional as F
 
 from workloads import analogies
 from workloads.analogies import Corpus
+from workloads.seeding import seeded
 from workloads.spec import Batch, Data, Flops, Target, Workload
 
 DIMENSIONS = 32
@@ -73,8 +74,7 @@ WORDS = len(analogies.vocabulary())
 
 def model(seed: int, words: int = WORDS, dimensions: int = DIMENSIONS) -> SkipGram:
     """Vectors for `words` words, all small and random."""
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)  # torch.manual_seed would reseed the GPUs too
+    with seeded(seed):
         return SkipGram(words, dimensions)
 
 

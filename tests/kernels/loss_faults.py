@@ -65,7 +65,7 @@ MUTANTS = (
     ),
     Mutant(
         "cross_entropy: the smoothing's gap not shifted with the maximum",
-        *_LOSSES,
+        *_LOSSES_WIDE,
         "seen * (shift - previous_shift) + ",
         "",
     ),
