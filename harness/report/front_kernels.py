@@ -110,7 +110,7 @@ def _draw(axes: Axes, rows: pd.DataFrame) -> None:
     over = set(rows["baseline"])
     baseline = over.pop() if len(over) == 1 else "the baseline"
     axes.set_xlabel(f"speedup over {shorten(baseline, 20)} (above 1× is faster)")
-    front_panels.legend(axes, _COLUMNS, loc="lower right", bbox_to_anchor=(1, 1))
+    front_panels.legend(axes, _COLUMNS)
 
 
 def _is_ours(provider: str) -> bool:

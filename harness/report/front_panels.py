@@ -17,7 +17,7 @@ from harness.report.plots import panels, style
 from harness.report.plots.style import GRID, INK, MUTED, PAPER
 from harness.report.plots.ticks import batch_ticks, limits, log_axis, ratio_ticks, time_ticks
 from harness.report.trials import finals, groups, times
-from harness.report.words import count, shorten, whole
+from harness.report.words import count, digits, shorten, whole
 from harness.trust import NONE
 from harness.verdict import FASTER, SLOWER
 
@@ -119,14 +119,14 @@ def devices(rows: pd.DataFrame) -> tuple[str, ...]:
 
 
 def samples(n: Iterable[float]) -> str:
-    """e.g. "n = 110 to 500 samples"."""
+    """e.g. "n = 110 to 500 samples", in which no line is broken after the n."""
     least, most = min(n), max(n)
-    return f"n = {whole(least)}{f' to {whole(most)}' if most > least else ''} samples"
+    return f"n\u00a0=\u00a0{whole(least)}{f' to {whole(most)}' if most > least else ''} samples"
 
 
 def speedups(rows: pd.DataFrame) -> str:
     """What is drawn of speedups, for the caption."""
-    floor = f"{100 * rows['noise_floor'].max():.1f} %"
+    floor = f"{digits(100 * rows['noise_floor'].max())} %"
     hollow = "" if rows["told"].all() else "; hollow: same or unclear"
     return f"95 % intervals, {samples(rows['n'])}; shaded: noise floor, {floor}{hollow}"
 
@@ -134,9 +134,9 @@ def speedups(rows: pd.DataFrame) -> str:
 def ratio_axis(axes: Axes, rows: pd.DataFrame, low: str, high: str, most: int) -> None:
     """A log axis of speedups with `most` ticks, 1 marked and the noise floor shaded."""
     bound = 1 + rows["noise_floor"].max()
-    ends = limits([*rows[low], *rows[high], bound, 1 / bound], margin=0.08, least=0.3)
+    ends = limits([*rows[low], *rows[high], 1.0], margin=0.08, least=0.3)
     log_axis(axes.xaxis, ends, ratio_ticks(ends, most=most))
-    axes.axvspan(1 / bound, bound, color=GRID, alpha=0.5, linewidth=0)
+    axes.axvspan(max(1 / bound, ends[0]), min(bound, ends[1]), color=GRID, alpha=0.5, linewidth=0)
     axes.axvline(1.0, color=INK, linewidth=1.2)
 
 
@@ -168,8 +168,8 @@ def marks(
 def legend(axes: Axes, columns: int, **how: object) -> None:
     """In rows above the axes, where no mark can be."""
     axes.legend(
-        **{"loc": "lower left", "bbox_to_anchor": (0, 1), "borderaxespad": 0.2} | how,
-        **{"frameon": False, "ncols": columns, "handletextpad": 0.4, "columnspacing": 1.2},
+        **{"loc": "lower right", "bbox_to_anchor": (1, 1), "borderaxespad": 0.2, "frameon": False},
+        **{"ncols": columns, "handletextpad": 0.4, "columnspacing": 1.2} | how,
     )
 
 
@@ -221,9 +221,9 @@ def _draw_speedups(axes: Axes, pairs: pd.DataFrame) -> None:
         line = line.sort_values("batch")
         batches = line["batch"].tolist()
         words = _from(crossing(line), batches[0], batches[-1])
-        axes.text(1.03, y, words, transform=axes.get_yaxis_transform(), va="center_baseline")
+        axes.text(1.05, y, words, transform=axes.get_yaxis_transform(), va="center_baseline")
     words = "GPU faster\nfrom batch"
-    axes.text(1.03, -0.03, words, transform=axes.transAxes, va="top", color=MUTED)
+    axes.text(1.05, -0.03, words, transform=axes.transAxes, va="top", color=MUTED)
     axes.set_xlabel("training step, GPU over CPU\n(above 1× is faster)")
 
 
@@ -233,6 +233,8 @@ def _from(cross: Crossover, smallest: float, largest: float) -> str:
         return "none"
     if cross.high == 0:
         return "any"
+    if cross.low == 0 and cross.high == math.inf:
+        return "unclear"
     at, low, high = (
         f"<{whole(smallest)}" if not b else f">{whole(largest)}" if b == math.inf else whole(b)
         for b in (cross.batch, cross.low, cross.high)
@@ -266,4 +268,4 @@ def _draw_learning(axes: Axes, rows: pd.DataFrame) -> None:
     log_axis(axes.yaxis, ends, panels.decades(ends, compact))
     axes.set_xlabel(f"batch size\n({STUDY}, {OPTIMIZER})")
     axes.set_ylabel("samples or steps to the target")
-    legend(axes, 2, handlelength=2.6, loc="lower right", bbox_to_anchor=(1, 1))
+    legend(axes, 2, handlelength=2.6)

@@ -115,11 +115,11 @@ def test_the_panels_are_those_that_the_run_has(rows, curves, panels):
 
 def test_its_caption_says_devices_mode_n_and_confidence():
     rows = [*steps("cpu", "cuda"), step("neuron", 2, n=7), step("neuron", 2, device="cuda")]
-    told = " ".join(texts(front.svg(rows + kernels(), trained("cuda"))))
+    told = " ".join(texts(front.svg(rows + kernels(), trained("cuda")))).replace("\u00a0", " ")
     for words in (
         *(f"{SYNTHETIC} cpu, 2 threads", f"{SYNTHETIC} cuda"),
         "the largest case of each operation, bfloat16, mode cold, 95 % intervals, n = 120 samples",
-        "mode host, 95 % intervals, n = 7 to 120 samples; shaded: noise floor, 2.0 %",
+        "mode host, 95 % intervals, n = 7 to 120 samples; shaded: noise floor, 2.00 %",
         "3 seeds a batch size and their median, 12 of 12 trials at the target",
     ):
         assert words in told
@@ -191,6 +191,27 @@ def test_the_gpu_over_the_cpu_is_drawn_with_where_it_passes_1():
         *("100", "1.6", "none", "any", "GPU faster\nfrom batch")
     ]
     assert axes.get_xscale() == "log" and 1.0 in axes.get_xticks()
+
+
+@pytest.mark.parametrize(
+    "gpu, words", [(0.99e-3, "unclear"), (0.5e-3, "any"), (2e-3, "none")], ids=str
+)
+def test_at_one_batch_size_the_gpu_is_ahead_or_not_or_it_cannot_be_told(gpu, words):
+    axes = drawn(front_panels.gpu_over_cpu(frame([step(), step(median=gpu, device="cuda")])))
+    assert axes.texts[0].get_text() == words
+    assert bool(marks(axes, filled=False)) == (words == "unclear")
+
+
+def test_a_noise_floor_wider_than_all_speedups_shades_all_of_the_axis():
+    copies = [
+        kernel(kind="aa", provider="torch (again)", device="cuda", mode="cold", speedup=s, **RIGHT)
+        for s in (0.5, 1.5, 2.0, 1e200)
+    ]
+    axes = drawn(front_kernels.kernels(frame(kernels() + copies)))
+    (band,) = axes.patches
+    ends = band.get_x(), band.get_x() + band.get_width()
+    assert ends == pytest.approx(axes.get_xlim()) and ends[1] < 2
+    assert not marks(axes, filled=True)
 
 
 def test_the_gpu_is_not_compared_with_a_disturbed_cpu_or_above_its_roof():
