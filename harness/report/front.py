@@ -27,6 +27,7 @@ from harness.report.front_panels import OPTIMIZER, STUDY, Panel, gpu_over_cpu, l
 from harness.report.plots import style
 from harness.report.trials import trials
 from harness.studies import spec as studies
+from harness.studies.effects import NOT_TUNED
 
 _FEW = re.compile(r" ?\(no interval from (\d+) seeds\)")
 
@@ -85,12 +86,19 @@ def svg(rows: Sequence[Row], curves: Sequence[Curve]) -> str:
 def table(evidence: studies.Evidence) -> str:
     """Every claim of the course with its verdict and effect, in GitHub-flavoured Markdown."""
     found = claims.claims(evidence)
-    cells = [[c.claim, f"**{c.verdict}**", _FEW.sub("†", c.effect), c.n] for c in found]
+    cells = [
+        [c.claim, f"**{c.verdict}**", _FEW.sub("†", c.effect) + "‡" * (NOT_TUNED in c.words), c.n]
+        for c in found
+    ]
     headings = ["claim of the course", "verdict", "effect, 95 % interval", "n"]
     few = sorted({seeds for c in found for seeds in _FEW.findall(c.effect)})
     notes = ["n counts what the claim is judged by: workloads, cases, seeds, draws or samples."]
     if few:
         notes += [f"† from {' or '.join(few)} seeds: too few for an interval."]
+    if any(NOT_TUNED in c.words for c in found):
+        notes += [
+            "‡ with one learning rate for each side, not tuned: another may decide otherwise."
+        ]
     if any("∞" in c.effect for c in found):
         notes += ["∞: what it is compared with did not get there in the steps that it had."]
     lines = [f"{claims.tally(found)}.", "", *markdown.table(headings, cells), "", *notes]

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from harness.studies.duel import Duel, all_of, no_interval
 
+NOT_TUNED = "learning rates not tuned"  # a verdict may hang on them
 _SHOWN = 3  # effects that are listed; of more only the least and the most
 _BOTH = "ba"  # sides: that of which a claim is, and the other
 _NAMES = {"flops": "FLOPs"}  # of currencies, where they are not their own
@@ -40,7 +41,7 @@ def where(duels: Sequence[Duel]) -> str:
     if floor := max(duel.floor for duel in duels):
         told.append(f"seconds judged beyond a noise floor of {100 * floor:.1f} %")
     if not all(duel.tuned for duel in duels):
-        told.append("learning rates not tuned")
+        told.append(NOT_TUNED)
     if edges := dict.fromkeys(label for duel in duels for label in duel.on_edge):
         told.append(f"the best learning rate tried of {', '.join(edges)} is on its grid's edge")
     if any(duel.given_up_sooner for duel in duels):
