@@ -58,7 +58,7 @@ def test_kill_in_the_middle_then_resume_has_every_row_once(project):
                "--devices=cpu"]  # fmt: skip
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     killed = subprocess.Popen(command, cwd=project.path, env=environment, stdout=subprocess.DEVNULL)
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 300
     while time.monotonic() < deadline and killed.poll() is None:
         found = store.runs(project.path / "results")
         if found and (found[0] / store.ROWS).read_bytes().count(b"\n") >= 8:
