@@ -9,7 +9,7 @@ from harness.report.words import plain, ratio, si, tally
 from harness.studies.spec import Evidence, Verdict, combined, not_measured
 from harness.studies.timed import OF_CLAIM
 
-CLAIM = "Fusing operations saves memory traffic."
+CLAIM = "Fusing operations saves time, as it saves memory traffic."
 NEEDS = "Fused kernels beside the operations they fuse, on a device with a measured roof."
 FIGURE = "roofline"
 

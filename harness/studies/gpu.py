@@ -15,7 +15,7 @@ from harness.studies.spec import Evidence, Verdict, combined, not_measured
 from harness.studies.timed import OF_CLAIM, left_out
 from harness.verdict import FASTER, SAME, SLOWER, Ratio, verdicts
 
-CLAIM = "GPUs make it fast."
+CLAIM = "GPUs make neural networks fast."
 NEEDS = "Workloads and kernels timed on a GPU and on the CPU beside it, and transfers of batches."
 FIGURE = "speedup"
 

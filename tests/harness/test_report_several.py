@@ -89,7 +89,7 @@ def test_the_gpu_of_one_beside_the_cpu_of_the_other_is_told_so_everywhere(page):
     ours = [line for line in section(page, "summary").split("<tr>") if f">{LARGE}<" in line]
     assert ours and not any("two machines" in line for line in ours)
     claim = next(line for line in section(page, "claims").split("<tr>") if BESIDE in line)
-    assert "GPUs make it fast." in claim and APART in claim
+    assert "GPUs make neural networks fast." in claim and APART in claim
 
 
 def test_threats_are_told_of_each_machine_and_of_the_two_beside_each_other(page):
@@ -174,7 +174,7 @@ def test_cpu_and_gpu_of_two_runs_of_one_machine_are_compared_and_told_so():
     (view,) = merged.machines
     ((line,), _) = summary.crossings(view.evidence.rows)
     assert line.words.endswith("(two runs: CPU of cpu, GPU of gpu)")
-    (claim,) = [c for c in claims.claims(view.evidence) if c.claim == "GPUs make it fast."]
+    (claim,) = [c for c in claims.claims(view.evidence) if c.claim == "GPUs make neural networks fast."]
     assert "two runs: CPU of cpu, GPU of gpu" in claim.words
     ((alone,), _) = summary.crossings(merge([run("both", [*runs[0].rows, *runs[1].rows])]).newest)
     assert "two" not in alone.words
@@ -221,7 +221,7 @@ def test_a_verdict_that_no_machine_has_evidence_for_is_told_once():
     for place, claim in found:
         places.setdefault(claim.claim, []).append(place)
     assert places["An agent learns by acting."] == [claims.EVERYWHERE]
-    assert places["GPUs make it fast."] == [SMALL, LARGE, BESIDE]
+    assert places["GPUs make neural networks fast."] == [SMALL, LARGE, BESIDE]
     assert len(places) == len(studies.NAMES)
 
 
