@@ -48,7 +48,10 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         help="markdown: the verdicts in short; csv: all rows; default: %(default)s",
     )  # fmt: skip
     compare = commands.add_parser(
-        "compare", help="what became faster or slower from one run to another; for CI too"
+        "compare",
+        help="what became faster or slower from one run to another; for CI too",
+        epilog="exit status: 0 no regression, 1 a regression, 2 runs that cannot be compared, "
+        "3 cannot tell: rows are slower by more than the threshold, and noise may be why",
     )
     compare.add_argument("old", help="folder or name of a run")
     compare.add_argument("new", help='likewise, or "last", the newest')
@@ -126,7 +129,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     machine.add_argument("--json", type=Path, metavar="FILE", help="write the figures here too")
     predict = commands.add_parser(
-        "predict", help="every kernel's time on a GPU that is not here, from its machine code"
+        "predict", help="every kernel's least time on a GPU that is not here, by its machine code"
     )
     predict.add_argument("gpu", choices=tuple(GPUS), metavar="GPU", help=", ".join(GPUS))
     commands.add_parser("tune", help="time launch configurations on this GPU and keep the best")

@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 
+from harness import machine_code
 from harness.comparison import Comparison
 from harness.prediction import Launch, in_words, predicted_s
 from harness.roofline import MEMORY, PRODUCT, Roofs
@@ -108,6 +109,7 @@ def _launch(kernel: str, compiled: Any, grid: tuple[int, ...], given: Mapping[st
         tiles=tiles,
         flops=flops,
         size=sum(map(_bytes, given.values())),
+        narrow=machine_code.narrow_loads(compiled.asm.get("ptx", ""), product=flops > 0),
     )
 
 

@@ -74,6 +74,25 @@ def matrix_instructions(ptx: str) -> list[str]:
     return sorted({f"{name} {shape}" for name, shape in found + kinds})
 
 
+def narrow_loads(ptx: str, product: bool) -> bool:
+    """Whether global memory is read fewer than 16 bytes at a time, and not by the TMA unit.
+
+    Args:
+        ptx: of one kernel.
+        product: then most of the loads are its operands', and so most must be wide: one operand
+            may be read well and the other not. Any other kernel reads single numbers too, so that
+            one wide load is enough.
+    """
+    if "cp.async.bulk.tensor" in ptx:
+        return False
+    copies = re.findall(r"\bcp\.async\.c[ag]\.[^;,]*,[^;,]*, (\w+)", ptx)
+    loads = re.findall(r"\bld\.global(?:\.[\w:]+)*?(?:\.v(\d))?\.[bfsu](\d+)\b", ptx)
+    bits = [8 * int(size, 0) for size in copies]
+    bits += [int(vector or 1) * int(element) for vector, element in loads]
+    wide = sum(one >= 128 for one in bits)
+    return len(bits) > 2 * wide if product else len(bits) > 0 == wide
+
+
 def global_loads(sass: str) -> list[str]:
     """How global memory is read: ["TMA"], or the widest load, e.g. ["LDG 128"] for LDG.E.128."""
     if "UTMALDG" in sass:

@@ -1,4 +1,4 @@
-"""What the kernels' machine code and a GPU's datasheet predict for every case, without that GPU."""
+"""What every case takes at least on a GPU that is not here: from machine code and datasheet."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from typing import NamedTuple
 import kernels
 from harness import datasheet, workers
 from harness.columns import columns
+from harness.prediction import NARROW, predicted_s
 
-HEADING = ("case", "provider", "launches", "spill", "roof", "predicted", "predicted / roof")
+HEADING = ("case", "provider", "launches", "spill", "roof", "at least", "at least / roof", "")
 
 
 class Predicted(NamedTuple):
@@ -18,7 +19,8 @@ class Predicted(NamedTuple):
         subject, case, provider: as a row has them.
         launches: kernels of an iteration; spilling: those of them whose registers spill.
         roof_s: its FLOPs or its compulsory bytes at the GPU's peaks, the longer of the two.
-        predicted_s: by harness.prediction.
+        predicted_s: what it takes at least, by harness.prediction.
+        narrow: whether a launch loads narrowly, so that it must take longer.
         why_not: why there is no prediction, or "".
         failed: whether that is a fault, and not what the provider does not do.
     """
@@ -30,6 +32,7 @@ class Predicted(NamedTuple):
     spilling: int = 0
     roof_s: float = 0.0
     predicted_s: float = 0.0
+    narrow: bool = False
     why_not: str = ""
     failed: bool = False
 
@@ -52,9 +55,10 @@ def run(name: str) -> int:
     known = datasheet.peaks(device)
     assert known is not None
     print(
-        f"Predicted for an {device} ({known.multiprocessors} multiprocessors) at the peaks of its "
-        f"datasheet, {known.byte_per_s / 1e12:g} TB/s and {known.flop_per_s['bfloat16'] / 1e12:g} "
-        "bfloat16 TFLOP/s, which nothing reaches.\nNothing here was measured, and no GPU was used."
+        f"At least so long on an {device} ({known.multiprocessors} multiprocessors), by the peaks "
+        f"of its datasheet, {known.byte_per_s / 1e12:g} TB/s and "
+        f"{known.flop_per_s['bfloat16'] / 1e12:g} bfloat16 TFLOP/s, which nothing reaches: "
+        "a bound, no forecast.\nNothing here was measured, and no GPU was used."
     )
     print(columns([HEADING, *map(_line, found)], right=range(2, 7)))
     for one in found:
@@ -89,7 +93,6 @@ def _cases(subject: str) -> list[tuple[int, str]]:
 
 def _predict(subject: str, number: int, provider: str, name: str) -> Predicted:
     from harness import dry_run
-    from harness.prediction import predicted_s
     from kernels._launch import Gpu
 
     gpu = datasheet.peaks(datasheet.NAMES[name])
@@ -110,13 +113,14 @@ def _predict(subject: str, number: int, provider: str, name: str) -> Predicted:
         spilling=sum(one.spilled for one in found),
         roof_s=max(cost.flops / peak, cost.bytes / gpu.byte_per_s),
         predicted_s=predicted_s(found, gpu.multiprocessors, peak, gpu.byte_per_s),
+        narrow=any(one.narrow for one in found),
     )
 
 
 def _line(one: Predicted) -> tuple[str, ...]:
     case = f"{one.subject} {one.case}"
     if one.why_not:
-        return (case, one.provider, "-", "-", "-", "-", "-")
+        return (case, one.provider, "-", "-", "-", "-", "-", "")
     return (
         case,
         one.provider,
@@ -125,4 +129,5 @@ def _line(one: Predicted) -> tuple[str, ...]:
         f"{one.roof_s * 1e6:,.1f} us",
         f"{one.predicted_s * 1e6:,.1f} us",
         f"{one.predicted_s / one.roof_s:.2f}",
+        NARROW if one.narrow else "",
     )

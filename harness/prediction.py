@@ -4,8 +4,10 @@ A launch takes the longer of its tensors' bytes over the memory's byte/s and its
 over the product's FLOP/s (Williams, Waterman & Patterson 2009, doi 10.1145/1498765.1498785),
 divided by its balance: the share of the multiprocessors' time that its tiles fill while the
 busiest one works (wave quantisation; NVIDIA, "Matrix Multiplication Background", 2023). The sum
-over an iteration's launches is a prediction, and where a measurement is longer, the rest was lost
-inside of the kernels or between them. It is never a result. Needs neither torch nor triton.
+over an iteration's launches is what they take at least, a bound and no forecast, unless a cache
+holds what they read; where a measurement is longer, the rest was lost inside of the kernels or
+between them. Above all where they load narrowly, which they are marked for: nothing here models
+it. It is never a result. Needs neither torch nor triton.
 """
 
 from __future__ import annotations
@@ -14,6 +16,8 @@ import math
 from collections.abc import Sequence
 from itertools import groupby
 from typing import NamedTuple
+
+NARROW = "narrow loads, not modelled"  # what is said of a launch that has them
 
 
 class Launch(NamedTuple):
@@ -28,6 +32,7 @@ class Launch(NamedTuple):
             where a program takes one after the other.
         flops: of a product's tiles, their parts past the edges included; 0 for other kernels.
         size: bytes of the tensors that it is given, one that is given twice counted twice.
+        narrow: whether it loads fewer than 16 bytes at a time (machine_code.narrow_loads).
     """
 
     kernel: str
@@ -39,6 +44,7 @@ class Launch(NamedTuple):
     tiles: int
     flops: int
     size: int
+    narrow: bool
 
 
 class Multiprocessor(NamedTuple):
@@ -119,5 +125,6 @@ def in_words(launches: Sequence[Launch], multiprocessors: int) -> str:
         words += f"{one.tiles} tiles, " if one.tiles != one.programs else ""
         words += f"{one.registers} registers{' and spills' if one.spilled else ''}, "
         words += f"{one.shared_bytes} B shared, balance {balance(one, multiprocessors):.2f}"
+        words += f", {NARROW}" if one.narrow else ""
         told.append(words)
     return "; ".join(told)

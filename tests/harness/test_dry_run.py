@@ -29,6 +29,7 @@ def launches(name, case, capability=(9, 0), provider="triton"):
     return [one._asdict() for one in found]
 
 product = Case({"M": 2048, "N": 1024, "K": 1024}, "bfloat16", devices=("cuda",))
+unaligned = Case({"M": 250, "N": 250, "K": 125}, "bfloat16", devices=("cuda",))
 both = Case({"M": 2048, "N": 1024, "K": 1024}, "bfloat16", "forward+backward", devices=("cuda",))
 loss = Case({"R": 8192, "C": 50257}, "bfloat16", "backward", devices=("cuda",))
 try:
@@ -38,7 +39,8 @@ except RuntimeError as error:
     refused = str(error)
 print(json.dumps({
     "product": launches("matmul", product), "older": launches("matmul", product, (8, 0)),
-    "both": launches("matmul", both), "backward": launches("cross_entropy", loss),
+    "unaligned": launches("matmul", unaligned), "both": launches("matmul", both),
+    "backward": launches("cross_entropy", loss),
     "left": [_launch.assumed is None, driver._active is before, refused],
 }))
 """
@@ -68,6 +70,12 @@ def test_a_product_takes_the_kernel_that_its_gpu_has(found):
     assert 100_000 < hopper["shared_bytes"] <= 232_448 and older["shared_bytes"] <= 101_376
 
 
+def test_narrow_loads_are_marked(found):
+    (unaligned,) = found["unaligned"]
+    assert unaligned["narrow"] and not found["product"][0]["narrow"]
+    assert not found["older"][0]["narrow"] and found["backward"][0]["narrow"]  # 50257 classes
+
+
 def test_the_gradients_are_launched_too_and_alone_where_only_they_are_timed(found):
     assert [one["flops"] for one in found["both"]] == [2 * 2048 * 1024 * 1024] * 3
     assert [one["kernel"] for one in found["backward"]] == ["_gradients_kernel"]
@@ -94,12 +102,16 @@ def test_the_interpreter_has_nothing_to_compile():
 
 def test_what_is_predicted_is_told_as_no_measurement(monkeypatch, capsys):
     good = Predicted("matmul", "M1", "triton", 3, 1, 1e-4, 1.5e-4)
+    narrow = good._replace(case="M3", narrow=True)
     bad = Predicted("matmul", "M2", "triton", why_not="OutOfResources: too much", failed=True)
-    monkeypatch.setattr(predict, "predict", lambda gpu: [good, bad])
+    monkeypatch.setattr(predict, "predict", lambda gpu: [good, narrow, bad])
     assert main(["predict", "H200"]) == 1
     told = capsys.readouterr().out
     assert "Nothing here was measured, and no GPU was used." in told
-    assert "matmul M1 triton 3 1 100.0 us 150.0 us 1.50" in " ".join(told.split())
+    lines = [" ".join(line.split()) for line in told.splitlines()]
+    assert "case provider launches spill roof at least at least / roof" in lines
+    assert "matmul M1 triton 3 1 100.0 us 150.0 us 1.50" in lines
+    assert "matmul M3 triton 3 1 100.0 us 150.0 us 1.50 narrow loads, not modelled" in lines
     assert told.endswith("matmul M2 triton: OutOfResources: too much\n")
     monkeypatch.setattr(predict, "predict", lambda gpu: [good])
     assert main(["predict", "A100"]) == 0

@@ -15,7 +15,10 @@ def jit(monkeypatch):
     """A stand-in for triton.jit's functions: each launch is run by nobody."""
     module = pytest.importorskip("triton.runtime.jit")
     compiled = SimpleNamespace(
-        metadata=SimpleNamespace(num_warps=8, shared=1024), n_regs=90, n_spills=0
+        metadata=SimpleNamespace(num_warps=8, shared=1024),
+        n_regs=90,
+        n_spills=0,
+        asm={"ptx": "ld.global.b16 %rs1, [%rd1];"},
     )
     monkeypatch.setattr(module.JITFunction, "run", lambda self, *a, **k: compiled)
 
@@ -77,6 +80,7 @@ def test_a_row_has_what_was_launched_and_predicted(jit):
 
     told = launches.fields(call, comparison(bytes=10**6), "cuda", Roofs())
     assert told["launches"].startswith("kernel: 132 programs of 8 warps, 977 tiles, 90 registers")
+    assert told["launches"].endswith("narrow loads, not modelled")
     assert told["predicted_s"] == pytest.approx(1e-6 / (977 / (8 * 132)))
 
 

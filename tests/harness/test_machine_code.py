@@ -1,6 +1,14 @@
 """What is read from PTX, from machine code and from the assembler's log."""
 
-from harness.machine_code import global_loads, matrix_instructions, serialized, told_serialized
+import pytest
+
+from harness.machine_code import (
+    global_loads,
+    matrix_instructions,
+    narrow_loads,
+    serialized,
+    told_serialized,
+)
 
 
 def test_matrix_instructions():
@@ -20,6 +28,30 @@ def test_loads():
     assert global_loads("LDG.E.LTC128B R1, [R2]") == ["LDG 32"]
     assert global_loads("UTMALDG.2D [UR8], [UR4]; LDG.E.128") == ["TMA"]
     assert global_loads("STG.E.128 [R2], R4") == []
+
+
+WIDE = [
+    "ld.global.v4.b32 { %r1, %r2, %r3, %r4 }, [ %rd1 + 0 ];",
+    "ld.global.L1::evict_last.L2::cache_hint.v2.b64 { %rd1, %rd2 }, [ %rd3 + 0 ], %rd4;",
+    "cp.async.cg.shared.global [ %r1 + 0 ], [ %rd2 + 0 ], 0x10, %r3;",
+]
+SLIM = [
+    "ld.global.b16 { %rs1 }, [ %rd1 + 0 ];",
+    "ld.global.v2.b32 { %r1, %r2 }, [ %rd1 + 0 ];",
+    "cp.async.ca.shared.global [ %r1 + 0 ], [ %rd2 + 0 ], 0x4, %r3;",
+]
+
+
+@pytest.mark.parametrize("wide", WIDE)
+@pytest.mark.parametrize("slim", SLIM)
+def test_narrow_loads(wide, slim):
+    for product in (False, True):
+        assert narrow_loads(slim, product) and not narrow_loads(wide + slim, product)
+        assert not narrow_loads(wide, product) and not narrow_loads("st.global.b16", product)
+        tma = "cp.async.bulk.tensor.2d.shared::cta.global.mbarrier::complete_tx::bytes"
+        assert not narrow_loads(slim + tma, product)
+    assert narrow_loads(wide + 2 * slim, product=True)
+    assert not narrow_loads(wide + 2 * slim, product=False)
 
 
 def test_products_that_wait_are_told():

@@ -21,6 +21,7 @@ def launch(**what):
     defaults = {
         "kernel": "k", "programs": 132, "warps": 8, "registers": 128, "spilled": False,
         "shared_bytes": 0, "tiles": 132, "flops": 0, "size": 0,
+        "narrow": False,
     }  # fmt: skip
     return Launch(**defaults | {"tiles": what.get("programs", 132)} | what)
 
@@ -80,9 +81,11 @@ def test_one_launch_after_the_other():
 
 def test_like_launches_are_told_together():
     spilling = launch(kernel="other", spilled=True, programs=10, tiles=25, shared_bytes=64)
-    words = in_words([launch(), launch(), spilling], H200)
+    words = in_words([launch(), launch(), launch(narrow=True), spilling], H200)
     assert words == (
         "2 x k: 132 programs of 8 warps, 128 registers, 0 B shared, balance 1.00; "
+        "k: 132 programs of 8 warps, 128 registers, 0 B shared, balance 1.00, "
+        "narrow loads, not modelled; "
         "other: 10 programs of 8 warps, 25 tiles, 128 registers and spills, 64 B shared, "
         f"balance {25 / (3 * 132):.2f}"
     )
