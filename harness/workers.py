@@ -5,11 +5,12 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
 from typing import TypeVar
+
+from harness.cpu import usable_cores
 
 T = TypeVar("T")
 
@@ -25,12 +26,12 @@ def pool() -> Iterator[ProcessPoolExecutor]:
     """
     # Spawned, not forked: a worker must not inherit a triton that was imported to interpret.
     found = ProcessPoolExecutor(
-        _usable_cores(), multiprocessing.get_context("spawn"), _compile_not_interpret
+        usable_cores(), multiprocessing.get_context("spawn"), _compile_not_interpret
     )
     try:
         with _undisturbed():
             # each starts a process
-            for _ in range(_usable_cores()):
+            for _ in range(usable_cores()):
                 found.submit(_compile_not_interpret)
         yield found
     except KeyboardInterrupt:
@@ -70,10 +71,6 @@ def results(tasks: Sequence[Future[T]], title: str, told: Callable[[T], str]) ->
         for task in as_completed(tasks):
             progress.update(bar, advance=1, description=told(task.result()))
     return [task.result() for task in tasks]
-
-
-def _usable_cores() -> int:
-    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
 
 
 def _compile_not_interpret() -> None:
