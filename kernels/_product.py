@@ -67,7 +67,7 @@ def _matmul_kernel(
 def _persistent_kernel(
     a_desc, b_desc, c_desc, M, N, K,
     A_TRANSPOSED: tl.constexpr, B_TRANSPOSED: tl.constexpr, BLOCK_M: tl.constexpr,
-    BLOCK_N: tl.constexpr, BLOCK_K: tl.constexpr, GROUP_M: tl.constexpr,
+    BLOCK_N: tl.constexpr, BLOCK_K: tl.constexpr, GROUP_M: tl.constexpr, HALVES: tl.constexpr,
 ):  # fmt: skip
     """One program: every so many tiles of c, moved by the TMA unit; sizes fit its alignment.
 
@@ -91,7 +91,13 @@ def _persistent_kernel(
             a = a_desc.load([k, m]).T if A_TRANSPOSED else a_desc.load([m, k])
             b = b_desc.load([n, k]).T if B_TRANSPOSED else b_desc.load([k, n])
             accumulator = tl.dot(a, b, accumulator)
-        c_desc.store([m, n], accumulator.to(c_desc.dtype))
+        if HALVES:  # see in_halves
+            halves = tl.permute(tl.reshape(accumulator, (BLOCK_M, 2, BLOCK_N // 2)), (0, 2, 1))
+            left, right = tl.split(halves)  # [BLOCK_M, BLOCK_N // 2]
+            c_desc.store([m, n], left.to(c_desc.dtype))
+            c_desc.store([m, n + BLOCK_N // 2], right.to(c_desc.dtype))
+        else:
+            c_desc.store([m, n], accumulator.to(c_desc.dtype))
 
 
 # (arithmetic, shape class): `candidates` and `shape_class` say what these mean.
@@ -125,6 +131,9 @@ CONFIGS = {
 }
 
 
+# Of a block on Hopper and Blackwell.
+_SHARED_BYTES = 227 << 10
+
 # What `tune` tries beside these; a shape class that is not here has no choice. Some spill on some
 # architecture and version of Triton: there they are never timed.
 ALTERNATIVES: dict[str, dict[tuple[str, str], tuple[Config, ...]]] = {
@@ -136,6 +145,7 @@ ALTERNATIVES: dict[str, dict[tuple[str, str], tuple[Config, ...]]] = {
     "sm_90": {
         ("half", "tma"): (
             Config(128, 256, 64, 8, 3, GROUP_M=16),
+            Config(128, 256, 64, 8, 4),  # in halves
             Config(256, 128, 64, 8, 3),
         ),
         ("half", "tma narrow"): (
@@ -174,6 +184,13 @@ def candidates(architecture: str, arithmetic: str, shape: str) -> tuple[Config, 
     """
     key = arithmetic, shape
     return CONFIGS[architecture][key], *ALTERNATIVES[architecture].get(key, ())
+
+
+def in_halves(tile: Config) -> bool:
+    """Whether "tma" stores a tile of c in halves: whole, it would not fit beside all the stages."""
+    c = tile.BLOCK_M * tile.BLOCK_N
+    stages = tile.num_stages * (tile.BLOCK_M + tile.BLOCK_N) * tile.BLOCK_K
+    return 2 * (c + stages) > _SHARED_BYTES  # of half precision
 
 
 def _describable(operand: Tensor) -> bool:
@@ -233,17 +250,18 @@ def launch(a: Tensor, b: Tensor, out: Tensor, shape: str, tile: Config) -> None:
     tiles = triton.cdiv(M, tile.BLOCK_M) * triton.cdiv(N, tile.BLOCK_N)
     with _launch.device_of(a):
         if shape.startswith("tma"):
-            programs = min(tiles, _launch.multiprocessors(a))
+            programs, halves = min(tiles, _launch.multiprocessors(a)), in_halves(tile)
             descriptors = (
                 _descriptor(a, tile.BLOCK_M, tile.BLOCK_K),
                 _descriptor(b, tile.BLOCK_K, tile.BLOCK_N),
-                _descriptor(out, tile.BLOCK_M, tile.BLOCK_N),
+                _descriptor(out, tile.BLOCK_M, tile.BLOCK_N // (1 + halves)),
             )
-            transposed = {
+            options = {
                 "A_TRANSPOSED": a.stride(1) != 1,
                 "B_TRANSPOSED": b.stride(1) != 1,
+                "HALVES": halves,
             }
-            _persistent_kernel[(programs,)](*descriptors, M, N, K, **transposed, **tile._asdict())
+            _persistent_kernel[(programs,)](*descriptors, M, N, K, **options, **tile._asdict())
         else:
             strides = (*a.stride(), *b.stride(), *out.stride())
             precision = _launch.float32_precision()

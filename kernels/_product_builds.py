@@ -14,6 +14,7 @@ from kernels._product import (
     _matmul_kernel,
     _persistent_kernel,
     candidates,
+    in_halves,
     launch,
 )  # fmt: skip
 from kernels.spec import TRITON_TYPES, Build
@@ -26,10 +27,18 @@ FAMILY = {"sm_80": "sm_80", "sm_90": "sm_90", "sm_100": "sm_90", "sm_120": "sm_8
 
 
 def builds(architecture: str) -> list[Build]:
-    """Every default configuration launched on the architecture, for operands of each layout."""
+    """For operands of each layout: every default configuration launched on the architecture, and
+    the alternatives that store in halves, whose code is of their own."""
+    family = FAMILY[architecture]
+    halves = [
+        (key, tile)
+        for key, tiles in ALTERNATIVES[family].items()
+        for tile in tiles
+        if key[1].startswith("tma") and in_halves(tile)
+    ]
     return [
         build(arithmetic, shape, tile, dtype, layout)
-        for (arithmetic, shape), tile in CONFIGS[FAMILY[architecture]].items()
+        for (arithmetic, shape), tile in (*CONFIGS[family].items(), *halves)
         for dtype in (("bfloat16", "float16") if arithmetic == "half" else ("float32",))
         for layout in LAYOUTS
     ]
@@ -38,16 +47,18 @@ def builds(architecture: str) -> list[Build]:
 def build(arithmetic: str, shape: str, tile: Config, dtype: str, layout: str) -> Build:
     """One configuration as the launcher specialises it for contiguous operands."""
     tma = shape.startswith("tma")
+    halves = tma and in_halves(tile)
     kernel = _persistent_kernel if tma else _matmul_kernel
     a_transposed, b_transposed = LAYOUTS[layout]
     sizes = {name: value for name, value in tile._asdict().items() if name.isupper()}
     element = TRITON_TYPES[dtype]
     if tma:
-        constants = {**sizes, "A_TRANSPOSED": a_transposed, "B_TRANSPOSED": b_transposed}
+        transposed = {"A_TRANSPOSED": a_transposed, "B_TRANSPOSED": b_transposed}
+        constants = {**sizes, **transposed, "HALVES": halves}
         types = {
             "a_desc": _block(element, tile.BLOCK_M, tile.BLOCK_K, a_transposed),
             "b_desc": _block(element, tile.BLOCK_K, tile.BLOCK_N, b_transposed),
-            "c_desc": _block(element, tile.BLOCK_M, tile.BLOCK_N, False),
+            "c_desc": _block(element, tile.BLOCK_M, tile.BLOCK_N // (1 + halves), False),
         }
     else:
         ones = (
@@ -63,8 +74,9 @@ def build(arithmetic: str, shape: str, tile: Config, dtype: str, layout: str) ->
     # torch aligns memory to 16 bytes; sizes and strides are multiples of 16 unless ragged. A
     # descriptor says its own alignment, and its sizes may be any.
     aligned = () if tma else pointers if shape == "ragged" else tuple(types)
+    words = f"{arithmetic} {shape}{' halves' if halves else ''} {layout}"
     return Build(
-        kernel, f"{arithmetic} {shape} {layout}", dtype, types, constants, aligned,
+        kernel, words, dtype, types, constants, aligned,
         tile.num_warps, tile.num_stages, matrix=arithmetic != "ieee" and tile.BLOCK_M >= 64,
     )  # fmt: skip
 

@@ -21,7 +21,11 @@ from what the compiler makes of it (python -m harness compile; triton 3.6.0 and 
    contiguous along either side (its descriptor is the transposed view's), so both gradients go
    this way too. Of its tiles of 128 x 256 and 128 x 128 and version 1's of 64 x 64, that is taken
    whose busiest multiprocessor reads least (kernels/_tiles.py).
-3. Configurations may be timed on the GPU at hand and kept (python -m harness tune); else they are
+3. Version 2 with each tile of 128 x 256 stored in halves, which leaves room for a fourth stage of
+   loads in flight: 154 to 164 registers, no spills, 224 KiB of the 227. Known by static figures
+   alone, so that it is tried by tune and no default; version 2's machine code is the same as
+   without it.
+4. Configurations may be timed on the GPU at hand and kept (python -m harness tune); else they are
    static, chosen from registers, spills and shared memory.
 
 Where it should lose to torch's cuBLAS: no split along K, so few rows with a long K leave

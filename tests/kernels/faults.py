@@ -7,6 +7,7 @@ from tests.kernels.mutants import Mutant
 
 _MATMUL = ("matmul", "kernels._product", "_matmul_kernel")
 _PERSISTENT = ("matmul", "kernels._product", "_persistent_kernel")
+_HALVES = ("matmul_hopper", *_PERSISTENT[1:])
 _LINEAR = ("linear", "kernels._linear_kernel", "_linear_kernel")
 _TILES = ("linear", "kernels._tiles", "product")
 _ORDER = ("linear", "kernels._tiles", "tile_of")
@@ -72,6 +73,18 @@ MUTANTS = (
         *_PERSISTENT,
         "range(tiles_k)",
         "range(tl.minimum(tiles_k, 1))",
+    ),
+    Mutant(
+        "matmul: the right half of a tile stored over the left one",
+        *_HALVES,
+        "[m, n + BLOCK_N // 2]",
+        "[m, n]",
+    ),
+    Mutant(
+        "matmul: even and odd columns of a tile for its halves",
+        *_HALVES,
+        "tl.permute(tl.reshape(accumulator, (BLOCK_M, 2, BLOCK_N // 2)), (0, 2, 1))",
+        "tl.reshape(accumulator, (BLOCK_M, BLOCK_N // 2, 2))",
     ),
     Mutant(
         "linear: the activation before the bias",

@@ -7,6 +7,7 @@ import pytest
 from harness.compile import ARCHITECTURES
 from kernels._product import CONFIGS
 from kernels._product_builds import FAMILY
+from kernels.tuning import Config
 
 module = importlib.import_module("kernels.matmul")
 DTYPES = {"half": {"bfloat16", "float16"}, "tf32": {"float32"}, "ieee": {"float32"}}
@@ -15,7 +16,9 @@ DTYPES = {"half": {"bfloat16", "float16"}, "tf32": {"float32"}, "ieee": {"float3
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_every_configuration_in_every_dtype_and_layout(architecture):
     builds = module.OPERATION.builds(architecture)
-    configurations = CONFIGS[FAMILY[architecture]]
+    configurations = dict(CONFIGS[FAMILY[architecture]])
+    if FAMILY[architecture] == "sm_90":  # no default, but code of its own
+        configurations["half", "tma halves"] = Config(128, 256, 64, 8, 4)
     assert {(b.configuration, b.dtype) for b in builds} == {
         (f"{arithmetic} {shape} {layout}", dtype)
         for arithmetic, shape in configurations
@@ -27,6 +30,7 @@ def test_every_configuration_in_every_dtype_and_layout(architecture):
         tile = configurations[arithmetic, " ".join(shape)]
         assert (build.num_warps, build.num_stages) == (tile.num_warps, tile.num_stages)
         assert build.constants["BLOCK_N"] == tile.BLOCK_N
+        assert build.constants.get("HALVES", False) == ("halves" in shape)
         assert {*build.types} | {*build.constants} == {*build.kernel.arg_names}
         assert {*build.aligned} <= {*build.types}
 

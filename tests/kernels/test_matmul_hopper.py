@@ -6,6 +6,7 @@ import pytest
 import torch
 
 import kernels
+from harness.compile import SHARED_LIMIT
 from kernels import _launch, _product
 from kernels._tiles import quickest
 from kernels.tuning import Config
@@ -32,6 +33,14 @@ def hopper(device, monkeypatch):
     return shapes
 
 
+@pytest.fixture(params=[False, True], ids=["whole", "in halves"])
+def stored(request, monkeypatch):
+    """Tiles of c are stored whole, as by default, or in halves, as an alternative has it."""
+    if request.param:
+        (tile,) = filter(_product.in_halves, _product.candidates("sm_90", "half", "tma"))
+        monkeypatch.setattr(_product, "chosen", lambda kernel, key, allowed, device: tile)
+
+
 def padded(matrix):
     """The same matrix in rows of a multiple of 8, NaN past its end."""
     rows, columns = matrix.shape
@@ -41,11 +50,12 @@ def padded(matrix):
 
 
 # One tile, several a program, several groups of rows: tiles are 128 x 256 in groups of 8 rows.
+# The right half of each row's last tile lies past the edge but for 520 columns.
 @pytest.mark.parametrize(
     "sizes", [(24, 40, 32), (136, 264, 72), (520, 520, 24), (1160, 264, 40)], ids=str
 )
 @pytest.mark.parametrize("dtype", [torch.float16, BFLOAT16], ids=str)
-def test_hopper_forward_and_gradients_of_each_layout(device, hopper, sizes, dtype):
+def test_hopper_forward_and_gradients_of_each_layout(device, hopper, stored, sizes, dtype):
     M, N, K = sizes
     a, b = random(device, dtype, M, K), random(device, dtype, K, N, seed=1)
     check(a, b)
@@ -53,7 +63,7 @@ def test_hopper_forward_and_gradients_of_each_layout(device, hopper, sizes, dtyp
     assert hopper == ["tma"] * 6
 
 
-def test_hopper_reads_and_writes_nothing_past_ragged_edges(device, hopper):
+def test_hopper_reads_and_writes_nothing_past_ragged_edges(device, hopper, stored):
     a, b = random(device, torch.float16, 131, 67), random(device, torch.float16, 67, 259, seed=1)
     around = torch.full((131, 264), 7.0, dtype=torch.float16, device=device)
     for left in (padded(a), padded(a.t()).t()):
@@ -123,6 +133,17 @@ def test_large_half_products_go_to_hoppers_kernel(monkeypatch, sizes, dtype, arc
     arithmetic = "ieee" if dtype == torch.float32 else "half"
     tile = _product.CONFIGS[architecture][arithmetic, shape]
     assert _product.select(a, b, out) == (shape, tile)
+
+
+def test_a_tile_is_stored_in_halves_only_where_the_stages_leave_no_room():
+    every = [
+        t for name in ("tma", "tma narrow") for t in _product.candidates("sm_90", "half", name)
+    ]
+    assert [t for t in every if _product.in_halves(t)] == [Config(128, 256, 64, 8, 4)]
+    for tile in every:
+        c = tile.BLOCK_M * tile.BLOCK_N // (1 + _product.in_halves(tile))
+        stages = tile.num_stages * (tile.BLOCK_M + tile.BLOCK_N) * tile.BLOCK_K
+        assert 2 * (c + stages) < SHARED_LIMIT["sm_90"]
 
 
 @pytest.mark.parametrize(
