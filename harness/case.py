@@ -15,7 +15,8 @@ from torch import Tensor
 
 from harness import contention, launches, payback, record, settings
 from harness import fields as fields_of
-from harness.comparison import Checker, Comparison, Verdict
+from harness.comparison import Checker, Comparison
+from harness.correctness import Verdict
 from harness.environment import device_state
 from harness.roofline import Roofs
 from harness.timing import FULL, QUICK, Limits, Measurement, measure
@@ -116,6 +117,8 @@ def run(comparison: Comparison, providers: Sequence[str], setting: Setting) -> d
     cores = contention.shares(cores_before, contention.read())
     after = device_state(setting.device)
     changed = settings.restore(as_found)
+    if right and checker.restore_timed():
+        changed = changed or "the inputs"
     for name, call in right.items():
         if isinstance(measured[name], Measurement) and (wrong := _wrong_now(checker, call)):
             failed[name] = (record.FAILED, f"right before it was timed, and not after: {wrong}")

@@ -1,13 +1,4 @@
-"""What a benchmark declares, and the check that every provider passes before it is timed.
-
-The rule: a provider's error against the float64 reference may be at most twice the error of the
-reference's own formula in the case's dtype, plus a floor of one rounding: 1e-6 of the largest
-value where there are at least 4096 outputs, else 2 u S, u the unit roundoff and S the formula
-over absolute values (Higham 2002, "Accuracy and Stability of Numerical Algorithms", section
-3.1); torch's own error on few outputs is by chance 0. Where S is not known, as of a whole training
-step, the floor is the dtype's eps, or 1e-6, of the largest value. NaN and infinities stand where
-the reference has them.
-"""
+"""What a benchmark declares, and the check that every provider passes before it is timed."""
 
 from __future__ import annotations
 
@@ -18,13 +9,12 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from harness.correctness import Truth, Verdict, equal
 from harness.words import count
 
 Outputs = Tensor | tuple[Tensor, ...]
 
 DRAWS = 3  # fresh inputs that each provider is checked on; the first are those that are timed
-_PLAIN = (Tensor, torch.nn.Parameter)  # the classes of outputs
-FEW = 4096  # outputs under which torch's own error may be small by chance
 
 
 @dataclass(frozen=True)
@@ -75,21 +65,6 @@ class Comparison:
     expected_s: float | None = None
 
 
-@dataclass(frozen=True)
-class Verdict:
-    """The worst of all draws and outputs.
-
-    Attributes:
-        error: the largest absolute difference from the float64 truth.
-        bound: what it may be.
-        wrong: in words what is wrong; None for a provider that passed.
-    """
-
-    error: float
-    bound: float
-    wrong: str | None
-
-
 class Checker:
     """Checks providers of one comparison; the truth is computed once for all of them.
 
@@ -99,7 +74,7 @@ class Checker:
 
     def __init__(self, comparison: Comparison, seed: int = 0):
         self.first_call_s: float | None = None
-        self.draws: list[tuple[tuple[Tensor, ...], list[_Truth]]] = []
+        self.draws: list[tuple[tuple[Tensor, ...], list[Truth]]] = []
         true = comparison.truth or comparison.reference
         for draw in range(DRAWS):
             inputs = comparison.inputs(seed + draw)
@@ -109,15 +84,19 @@ class Checker:
             if comparison.magnitude:
                 scale = list(_flat(comparison.magnitude(*map(_double, inputs))))
             parts = zip(truth, own, scale, strict=True)
-            self.draws.append((inputs, [_Truth.of(t, o, s, comparison.slack) for t, o, s in parts]))
-        # torch's own error by output, the worst of the draws: one draw may be right by chance
+            self.draws.append((inputs, [Truth.of(t, o, s, comparison.slack) for t, o, s in parts]))
         outputs = zip(*(truths for _, truths in self.draws), strict=True)
-        self.own = [max(t.own_error for t in draws) for draws in outputs]
+        self.own = [Truth.worst(draws) for draws in outputs]
+        self._drawn = _copies(self.timed)
 
     @property
     def timed(self) -> tuple[Tensor, ...]:
         """The inputs to time providers on."""
         return self.draws[0][0]
+
+    def restore_timed(self) -> bool:
+        """Set the inputs to time providers on back to what was drawn; whether they were not."""
+        return _restore(self.timed, self._drawn)
 
     def check(self, provider: Callable[..., Outputs]) -> Verdict:
         """Run the provider on every draw, its memory poisoned with NaN, and judge the outputs.
@@ -137,11 +116,10 @@ class Checker:
         *first, last = (inputs for inputs, _ in self.draws)
         if not _can_hold(self.timed, last):
             return self._check(provider, [*first, last])
-        kept = [t.detach().clone() for t in self.timed]
         try:
             return self._check(provider, [*first, self.timed], refilled=last)
         finally:
-            _fill(self.timed, kept)
+            _fill(self.timed, self._drawn)
 
     def _check(
         self,
@@ -149,17 +127,24 @@ class Checker:
         given: Sequence[tuple[Tensor, ...]],
         refilled: tuple[Tensor, ...] = (),
     ) -> Verdict:
-        """`refilled`: what the last of `given` are to be filled with before their turn."""
+        """`refilled`: what the last of `given` are to be filled with before their turn.
+
+        However it ends, the inputs are as they were: the next provider has the same.
+        """
         worst = Verdict(0.0, 0.0, None)
         for turn, (inputs, (_, truths)) in enumerate(zip(given, self.draws, strict=True)):
             if refilled and turn == len(given) - 1:
                 _fill(inputs, refilled)
-            before = [t.detach().clone() for t in inputs]
+            before = _copies(inputs)
             _poison(truths)
             start = time.perf_counter()
-            outputs = _flat(provider(*inputs))
-            self.first_call_s = self.first_call_s or time.perf_counter() - start
-            if any(not _same(a, b) for a, b in zip(inputs, before, strict=True)):
+            try:
+                outputs = _flat(provider(*inputs))
+                self.first_call_s = self.first_call_s or time.perf_counter() - start
+            except BaseException:  # it may have run out of time or memory half-way
+                _fill(inputs, before)
+                raise
+            if _restore(inputs, before):
                 return Verdict(worst.error, worst.bound, "it writes into its inputs")
             if len(outputs) != len(truths):
                 words = f"it returns {count(len(outputs), 'tensor')} instead of {len(truths)}"
@@ -174,58 +159,7 @@ class Checker:
         return worst
 
 
-@dataclass(frozen=True)
-class _Truth:
-    """One output's float64 truth, and how far torch's own answer in its dtype is from it."""
-
-    value: Tensor
-    dtype: torch.dtype
-    own_error: float
-    floor: float
-
-    @staticmethod
-    def of(truth: Tensor, own: Tensor, scale: Tensor | None, slack: float) -> _Truth:
-        truth, own = truth.detach(), own.detach()
-        finite = truth.isfinite()
-        largest = _largest(truth, finite)
-        eps = torch.finfo(own.dtype).eps if own.is_floating_point() else 0.0
-        if truth.numel() >= FEW:
-            floor = 1e-6 * largest
-        elif scale is None:
-            floor = max(eps, 1e-6 if eps else 0.0) * largest
-        else:
-            floor = eps * _largest(scale.detach(), scale.isfinite())
-        # copied: a reference that keeps a state changes its tensors in the next draw
-        own_error = _largest(own.double() - truth, finite)
-        return _Truth(truth.detach().clone(), own.dtype, own_error, floor + slack)
-
-    def judge(self, output: Tensor, own_error: float) -> Verdict:
-        bound = 2 * own_error + self.floor
-        if type(output) not in _PLAIN:
-            # another class may put its work off until it is looked at, outside of the clock
-            return Verdict(0.0, bound, f"it returns a {type(output).__name__} and no torch.Tensor")
-        if output.shape != self.value.shape or output.dtype != self.dtype:
-            words = (
-                f"it returns {output.dtype} {list(output.shape)} instead of "
-                f"{self.dtype} {list(self.value.shape)}"
-            )
-            return Verdict(0.0, bound, words)
-        actual = output.detach().double()
-        finite = self.value.isfinite()
-        misplaced = (actual.isfinite() != finite) | ~finite & ~_equal(actual, self.value)
-        if misplaced.any():
-            words = (
-                f"{int(misplaced.sum())} of {misplaced.numel()} outputs are NaN or infinite "
-                "where the reference is not, or the other way round"
-            )
-            return Verdict(0.0, bound, words)
-        error = _largest(actual - self.value, finite)
-        if error > bound:
-            return Verdict(error, bound, f"wrong answer: error {error:.3g}, allowed {bound:.3g}")
-        return Verdict(error, bound, None)
-
-
-def _poison(truths: list[_Truth]) -> None:
+def _poison(truths: list[Truth]) -> None:
     """Leave freed blocks full of NaN where the allocator will look for the outputs' memory."""
     blocks = [
         torch.full_like(
@@ -239,7 +173,7 @@ def _poison(truths: list[_Truth]) -> None:
 
 
 def _can_hold(inputs: tuple[Tensor, ...], others: tuple[Tensor, ...]) -> bool:
-    """Whether they can be filled with the others: the same shapes, each element its own memory."""
+    """Whether they can hold all of the others: the same shapes, each element its own memory."""
     return [t.shape for t in inputs] == [t.shape for t in others] and all(
         stride or size <= 1
         for t in inputs
@@ -247,9 +181,24 @@ def _can_hold(inputs: tuple[Tensor, ...], others: tuple[Tensor, ...]) -> bool:
     )
 
 
+def _copies(inputs: Sequence[Tensor]) -> list[Tensor]:
+    return [t.detach().clone() for t in inputs]
+
+
+def _restore(inputs: Sequence[Tensor], before: Sequence[Tensor]) -> bool:
+    """Set them back where they are not as before; whether any was not."""
+    changed = not all(_same(a, b) for a, b in zip(inputs, before, strict=True))
+    if changed:
+        _fill(inputs, before)
+    return changed
+
+
 def _fill(inputs: Sequence[Tensor], others: Sequence[Tensor]) -> None:
     for t, other in zip(inputs, others, strict=True):
-        t.data.copy_(other)  # unlike t's own, it leaves its version, by which answers could be kept
+        # an expanded dimension has one element's memory for all of them
+        one = tuple(slice(None if stride else 1) for stride in t.stride())
+        # unlike t's own, data's leaves the version, by which answers could be kept
+        t.data[one].copy_(other[one])
 
 
 def _flat(outputs: Outputs) -> list[Tensor]:
@@ -265,13 +214,4 @@ def _detached(t: Tensor) -> Tensor:
 
 
 def _same(a: Tensor, b: Tensor) -> bool:
-    return bool(_equal(a.detach(), b).all())
-
-
-def _equal(a: Tensor, b: Tensor) -> Tensor:
-    return (a == b) | (a.isnan() & b.isnan())
-
-
-def _largest(t: Tensor, where: Tensor) -> float:
-    """The largest magnitude; picking elements out would take twice a large tensor's memory more."""
-    return float(t.abs().masked_fill_(~where, 0).max()) if t.numel() else 0.0
+    return bool(equal(a.detach(), b).all())

@@ -133,6 +133,68 @@ def test_a_right_provider_is_right_after_it_was_timed_too(direction):
     assert all(map(torch.equal, before, checker.timed))
 
 
+def writes():
+    """As liger-kernel's cross-entropy, whose gradient is where its logits were."""
+    return lambda a, b: a.copy_(a @ b)
+
+
+def writes_and_raises():
+    def call(a, b):
+        b.zero_()
+        raise RuntimeError("out of shared memory")
+
+    return call
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [(writes, "it writes into its inputs"), (writes_and_raises, "out of shared")],
+)
+@pytest.mark.parametrize("first", [True, False])
+def test_what_a_provider_writes_into_its_inputs_is_its_fault_and_no_others(make, words, first):
+    others = {"mine": lambda: torch.mm}
+    found = run(**({"writer": make, **others} if first else {**others, "writer": make}))
+    assert [found[p]["status"] for p in ("torch", "mine")] == [record.OK] * 2
+    assert found["writer"]["status"] == record.FAILED and words in found["writer"]["reason"]
+
+
+def test_inputs_that_share_their_memory_are_set_back_too():
+    def one_row(seed):
+        a, b = inputs(seed)
+        return a[:1].expand(N, N), b
+
+    def writer(a, b):
+        out = a @ b
+        a[:1].mul_(2)
+        return out
+
+    checker = Checker(
+        Comparison("product", "x", "float32", "forward", one_row, {}, "torch", torch.matmul)
+    )
+    assert checker.check(writer).wrong == "it writes into its inputs"
+    assert checker.check(torch.matmul).wrong is None
+
+
+def test_inputs_that_change_while_a_case_is_timed_leave_none_of_its_times():
+    calls = []
+
+    def late():
+        def call(a, b):
+            calls.append(1)
+            out = a @ b
+            if len(calls) == 5:
+                b.zero_()
+            return out
+
+        return call
+
+    for fields in run(late=late, honest=lambda: torch.mm).values():
+        assert fields["status"] == record.FAILED
+        assert (
+            fields["reason"] == "while the case was timed one of its providers changed the inputs"
+        )
+
+
 def with_setting(change):
     def make():
         change()
