@@ -20,7 +20,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command.
 
     The exit status: 0 done, 1 a kernel is wrong or fails to compile well, a target was not reached
-    or a run is slower than the one before, 2 bad input or interrupted, in one line on stderr.
+    or a run is slower than the one before, 2 bad input or interrupted, in one line on stderr,
+    3 whether it is slower cannot be told.
     """
     try:
         return _run(arguments)
@@ -145,7 +146,9 @@ def _compare(chosen: argparse.Namespace) -> int:
         print(problem, file=sys.stderr)
     told = compare_words.pull_request if chosen.format == "markdown" else compare_words.terminal
     print(told(old, new, found, chosen.threshold))
-    return 1 if found.regressions(chosen.threshold) else 0
+    if found.regressions(chosen.threshold):
+        return 1
+    return 3 if found.undecided(chosen.threshold) else 0
 
 
 def _compile(architectures: Sequence[str], json_file: Path | None) -> int:

@@ -3,8 +3,10 @@
 Rows are matched by id. The two runs are not paired: an interval knows how much the samples of
 either scattered, and not what the machine was like that day. So the noise floor is the largest of
 three: the A/A floors of both runs, and how far identical code moved between them
-(harness/controls.py). Where no identical code was measured in both, nothing is told. Of trials it
-is told how many seeds reached the target. Imports neither torch nor triton.
+(harness/controls.py). Where no identical code was measured in both, nothing is told. What by its
+samples alone is slower, and is not called so, is no evidence that nothing became slower: it is
+listed as such. Of trials it is told how many seeds reached the target. Imports neither torch nor
+triton.
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ from harness.statistics import independent_speedup
 from harness.verdict import SLOWER, UNCLEAR, Ratio, verdicts
 
 Key = tuple[str, str]  # device, mode
+_NOTHING = Floor(0.0, 0, 0.0)  # the floor of a machine that never moves
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,7 @@ class Change:
         speedup: old median / new median: above 1 it became faster.
         verdict: of harness.verdict.VERDICTS.
         doubt: why it was not judged, and so is unclear; "" if it was.
+        hidden: unclear, and slower but for that doubt or the noise floor.
     """
 
     id: str
@@ -42,10 +46,15 @@ class Change:
     speedup: Ratio
     verdict: str
     doubt: str = ""
+    hidden: bool = False
 
     def is_regression(self, threshold: float) -> bool:
         """Whether it is slower, and its time is longer by more than this share."""
         return self.verdict == SLOWER and 1 / self.speedup.value > 1 + threshold
+
+    def may_be_regression(self, threshold: float) -> bool:
+        """Whether it is hidden, and its time's whole interval is longer by more than this share."""
+        return self.hidden and 1 / self.speedup.high > 1 + threshold
 
 
 class Reached(NamedTuple):
@@ -93,6 +102,10 @@ class Changes:
         never = [trial.id for trial in self.trials if trial.is_regression]
         return [*slower, *(key for key, _ in self.lost), *never]
 
+    def undecided(self, threshold: float) -> list[Change]:
+        """What moved by more than this share, and cannot be told from a regression."""
+        return [change for change in self.both if change.may_be_regression(threshold)]
+
 
 def changes(old: Sequence[Row], new: Sequence[Row], same_torch: bool = False) -> Changes:
     """Compare two runs' rows.
@@ -120,8 +133,13 @@ def changes(old: Sequence[Row], new: Sequence[Row], same_torch: bool = False) ->
         both.append(Change(second.id, old_s, new_s, ratio, UNCLEAR, doubt))
     judged = [change for change in both if not change.doubt]
     words = dict(zip(map(id, judged), verdicts([c.speedup for c in judged]), strict=True))
+    by_samples = verdicts([c.speedup._replace(floor=_NOTHING) for c in both])
     return Changes(
-        both=tuple(replace(c, verdict=words.get(id(c), UNCLEAR)) for c in both),
+        both=tuple(
+            replace(c, verdict=word, hidden=word == UNCLEAR and alone == SLOWER)
+            for c, alone in zip(both, by_samples, strict=True)
+            for word in [words.get(id(c), UNCLEAR)]
+        ),
         lost=tuple(
             (key, f"{row.status}: {row.extra_info.get('reason') or 'no reason given'}")
             for key, row in after.items()

@@ -14,14 +14,16 @@ from harness.compare import Run, differences
 from harness.report.words import count, plain, si, tally, whole
 from harness.verdict import FASTER, SAME, SLOWER, UNCLEAR
 
+FEW = 10  # controls: of 20 rows, 3 make the limit 6.6 times what they moved by, 10 make it 3.8
 MOST = 60  # lines of one table in Markdown: a comment on GitHub may have 65,536 characters
 _ORDER = (SLOWER, FASTER, UNCLEAR, SAME)
+_CONTROLS = "-k 'WHAT or (test_kernels and torch)'"
 _HEADINGS = ("verdict", "time, 95 % interval", "median", "row")
 
 
 def terminal(old: Run, new: Run, found: Changes, threshold: float) -> str:
     """The comparison for a terminal."""
-    lines = [f"{old.name} -> {new.name}", *_about(old, new, found), ""]
+    lines = [f"{old.name} -> {new.name}", *_about(old, new, found, threshold), ""]
     rows = [
         (c.verdict, _change(c), f"{si(c.old_s, 's')} -> {si(c.new_s, 's')}", _name(c))
         for c in _sorted(found)
@@ -44,7 +46,7 @@ def pull_request(old: Run, new: Run, found: Changes, threshold: float) -> str:
     others = [c for c in order if c.verdict not in (SLOWER, FASTER)]
     names = f"{markdown.code(old.name)} → {markdown.code(new.name)}"
     lines = [f"### Performance: {_conclusion(found, threshold)}", "", names, ""]
-    lines += [f"- {line}" for line in _about(old, new, found, markdown.code)]
+    lines += [f"- {line}" for line in _about(old, new, found, threshold, markdown.code)]
     if told:
         lines += ["", *_table(told)]
     if found.lost:
@@ -63,7 +65,9 @@ def pull_request(old: Run, new: Run, found: Changes, threshold: float) -> str:
     return "\n".join(lines)
 
 
-def _about(old: Run, new: Run, found: Changes, show: Callable[[str], str] = str) -> list[str]:
+def _about(
+    old: Run, new: Run, found: Changes, threshold: float, show: Callable[[str], str] = str
+) -> list[str]:
     """The noise floors, and what else differs."""
     lines = [
         f"noise floor, {show(plain(device))} {show(plain(mode))}: {100 * floor.share:.1f} %"
@@ -77,6 +81,11 @@ def _about(old: Run, new: Run, found: Changes, show: Callable[[str], str] = str)
             f"{count(moved.controls, 'row')}, {show(plain(most.id))} from {si(most.old_s, 's')} to "
             f"{si(most.new_s, 's')}: no change there below {100 * moved.limit:.1f} % is told"
         )
+        if moved.controls < FEW and moved.limit > threshold:
+            lines.append(
+                "more of identical code makes that less: torch's own kernels, where both runs have "
+                f"one torch and measured them, as {show(_CONTROLS)} does"
+            )
     if found.trials:
         lines.append(
             f"targets of {count(len(found.trials), 'setting')}: reached by as many of the seeds in "
@@ -144,17 +153,31 @@ def _tally(found: Sequence[Change]) -> str:
 
 
 def _conclusion(found: Changes, threshold: float) -> str:
-    """One line: how many of each, and what exceeds the threshold."""
-    worse = len(found.regressions(threshold))
-    lost = f", {len(found.lost)} failing now" if found.lost else ""
-    what = count(worse, "regression") if worse else "no regression"
+    """One line: how many of each, and what exceeds the threshold, or may."""
     highest = max((floor.share for floor in found.floors.values()), default=0.0)
+    lost = f", {len(found.lost)} failing now" if found.lost else ""
+    told = _tally(found.both) or "no time in both"
+    fewer = sum(trial.gained < 0 for trial in found.trials)
+    seeds = f", {count(fewer, 'target')} reached by fewer seeds" if fewer else ""
+    return f"{_headline(found, threshold, highest)}: {told}{lost}{seeds}"
+
+
+def _headline(found: Changes, threshold: float, highest: float) -> str:
+    beyond = f"{100 * threshold:g} %"
+    worse, moved = len(found.regressions(threshold)), found.undecided(threshold)
+    if moved and not worse:
+        doubtful = sum(bool(change.doubt) for change in moved)
+        why = [f"{doubtful} in doubt"] if doubtful else []
+        if noisy := len(moved) - doubtful:
+            why.append(
+                f"{noisy} by no more than identical code may ({100 * highest:.0f} % at most)"
+            )
+        rows = count(len(moved), "row")
+        return f"cannot tell: {rows} moved by more than {beyond}, {', '.join(why)}"
     unseen = (
         f" (one below the noise floor, {100 * highest:.0f} % at most, would not be seen)"
         if highest > threshold
         else ""
     )
-    told = _tally(found.both) or "no time in both"
-    fewer = sum(trial.gained < 0 for trial in found.trials)
-    seeds = f", {count(fewer, 'target')} reached by fewer seeds" if fewer else ""
-    return f"{what} beyond {100 * threshold:g} %{unseen}: {told}{lost}{seeds}"
+    what = count(worse, "regression") if worse else "no regression"
+    return f"{what} beyond {beyond}{unseen}"

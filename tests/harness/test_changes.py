@@ -85,6 +85,22 @@ def test_where_identical_code_moved_a_change_as_large_says_nothing():
     assert words(changes([*old, STILL[1]], [new[0], disturbed, STILL[1]])) == {"a": SLOWER}
 
 
+def test_what_only_noise_or_a_doubt_keeps_from_being_slower_is_not_decided():
+    names, held = ("noise", "small", "faster", "doubt"), {"throttled": True}
+    old = [*(timed(1e-3, n) for n in names), timed(1e-3, "wide", 0.5, 40), roof(1e-3)]
+    new = [timed(t, n) for n, t in zip(names, (1.2e-3, 1.04e-3, 0.8e-3), strict=False)]
+    new += [timed(1.2e-3, "doubt", **held), timed(1.3e-3, "wide", 0.5, 40)]
+    found = changes(old, [*new, roof(1.1e-3)])
+    assert set(words(found).values()) == {SAME, UNCLEAR}
+    undecided = [change.id.removeprefix("synthetic::") for change in found.undecided(0.05)]
+    assert undecided == ["noise", "doubt"]
+    assert found.undecided(0.3) == [] == found.regressions(0.05)
+    # where the machine did not move, one is told and the other is still in doubt
+    told = changes(old, [*new, roof(1e-3)])
+    assert told.regressions(0.05) == ["synthetic::noise"]
+    assert [change.id for change in told.undecided(0.05)] == ["synthetic::doubt"]
+
+
 def test_of_several_controls_the_one_that_moved_most_is_told_for_each_device():
     old = [timed(1e-3), roof(1e-3, "a"), roof(3e-3, "b"), roof(2e-3, "c"), roof(1e-3, "d")]
     new = [timed(1e-3), roof(1.02e-3, "a"), roof(2.5e-3, "b"), roof(2.1e-3, "c")]

@@ -57,10 +57,38 @@ def test_the_control_that_sets_the_floor_is_named(runs, capsys):
     runs("new", [timed(1.1e-3), roof(1.01e-3), roof(2.4e-3, "<b>`x")])
     names = {"text": "synthetic::<b>`x", "markdown": "<code>synthetic&#58;&#58;&#60;b&#62;&#96;x<"}
     for form, name in names.items():
-        assert compare(runs, "old", "new", f"--format={form}") == 0
-        (line,) = (line for line in said(capsys)[0].splitlines() if "identical code" in line)
+        assert compare(runs, "old", "new", f"--format={form}") == 3
+        out = said(capsys)[0]
+        (line,) = (line for line in out.splitlines() if line.lstrip("- ").startswith("identical"))
         assert f"moved by 25.0 % at most in 3 rows, {name}" in line
         assert re.search("from 3.00 ms to 2.40 ms: no change there below 50.\\d % is told", line)
+
+
+def test_where_noise_or_a_doubt_may_be_why_rows_are_slower_it_cannot_be_told(runs, capsys):
+    names = ("a", "b", "c")
+    noisy = [roof(1e-3), roof(1.3e-3, "product", subject="product")]
+    runs("old", [timed(1e-3, name) for name in names], still=noisy)
+    held = timed(1.4e-3, "b", throttled=True, throttle_reasons="contended")
+    runs("new", [timed(1.4e-3, "a"), held, timed(1.02e-3, "c")])
+    assert compare(runs, "old", "new") == 3
+    out, _ = said(capsys)
+    told = r"cannot tell: 2 rows moved by more than 5 %, 1 in doubt, 1 by no more than identical "
+    assert re.search(rf"\n{told}code may \(\d+ % at most\): 3 unclear$", out)
+    assert "more of identical code makes that less: torch's own kernels" in out
+    assert compare(runs, "old", "new", "--format=markdown") == 3
+    assert said(capsys)[0].startswith("### Performance: cannot tell: 2 rows moved by more than")
+    assert compare(runs, "old", "new", "--threshold=0.6") == 0  # by as much, neither has moved
+    assert compare(runs, "new", "old") == 0  # faster, or noise: no regression in either case
+    assert "no regression beyond 5 %" in said(capsys)[0]
+
+
+def test_a_regression_that_is_told_goes_before_what_cannot_be(runs, capsys):
+    runs("old", [timed(1e-3), timed(1e-3, "b")])
+    runs("new", [timed(1.4e-3), timed(1.4e-3, "b", throttled=True)])
+    assert compare(runs, "old", "new") == 1
+    out, _ = said(capsys)
+    assert out.endswith("1 regression beyond 5 %: 1 slower, 1 unclear")
+    assert "more of identical code" not in out  # few, but still
 
 
 def test_what_fails_now_is_a_regression_and_what_is_missing_is_listed(runs, capsys):
