@@ -169,9 +169,8 @@ def _headline(found: Changes, threshold: float, highest: float) -> str:
         doubtful = sum(bool(change.doubt) for change in moved)
         why = [f"{doubtful} in doubt"] if doubtful else []
         if noisy := len(moved) - doubtful:
-            why.append(
-                f"{noisy} by no more than identical code may ({100 * highest:.0f} % at most)"
-            )
+            most = f"{100 * highest:.0f} % at most"
+            why.append(f"{noisy} by no more than identical code may ({most})")
         rows = count(len(moved), "row")
         return f"cannot tell: {rows} moved by more than {beyond}, {', '.join(why)}"
     unseen = (
