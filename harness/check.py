@@ -2,8 +2,9 @@
 
 A kernel's providers are held against the float64 reference by the rule that comes before every
 timing (harness/comparison.py): on a GPU, else in Triton's interpreter, which multiplies bfloat16
-wrongly. Its cost is held to the tensors of its cases. A workload's step and inference are held to
-the same rule, and its seeds, FLOPs, loss and metric to what workloads/spec.py says of them.
+wrongly; and to the one that comes after it, when they were called often. Its cost is held to the
+tensors of its cases. A workload's step and inference are held to the same rules, and its data,
+seeds, FLOPs, loss and metric to what workloads/spec.py says of them (harness/check_workload.py).
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ from __future__ import annotations
 import contextlib
 import functools
 import signal
+import time
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,16 +21,17 @@ from typing import Any
 
 import torch
 
-from harness import compulsory, own
+from harness import check_workload, compulsory, own, settings
 from harness.benchmarks import COMPILED_BATCH
 from harness.comparison import Checker, Comparison
 from harness.subjects import INFERENCE, INTERPRETER, TRAIN, of_operation, of_workload
 from kernels.spec import Case, Cost, Operation
-from workloads import data as datasets
-from workloads.flops import UnknownFlops, count
+from workloads.flops import UnknownFlops
 from workloads.spec import Workload
 
 RIGHT, WRONG, UNKNOWN = "right", "WRONG", "not checked"
+CALLS = 30  # between the two checks: an answer may be kept, and go stale only after some
+CALLS_S = 5  # an interpreter has time for fewer
 LIMIT_S = 60  # for one provider of one case: an interpreter may take days for what a GPU does in ms
 BFLOAT16 = "the interpreter multiplies bfloat16 wrongly, so this needs a GPU"
 
@@ -60,9 +64,12 @@ def run(path: Path) -> int:
     counts = dict.fromkeys((RIGHT, WRONG, UNKNOWN), 0)
     for subject in declared:
         print(f"{subject.name}, on {where}")
-        for finding in findings(subject, device):
-            counts[finding.verdict] += 1
-            print(f"{finding.verdict:11}  {finding.what}: {finding.words}", flush=True)
+        with warnings.catch_warnings():
+            # a line of ours says it
+            warnings.filterwarnings("ignore", check_workload.BROADCAST, UserWarning)
+            for finding in findings(subject, device):
+                counts[finding.verdict] += 1
+                print(f"{finding.verdict:11}  {finding.what}: {finding.words}", flush=True)
     print(", ".join(f"{n} {verdict.lower()}" for verdict, n in counts.items()))
     return 0 if counts[RIGHT] and not counts[WRONG] else 1
 
@@ -72,10 +79,10 @@ def findings(subject: Operation | Workload, device: str) -> Iterator[Finding]:
     if isinstance(subject, Operation):
         yield from _operation(subject, device)
         return
-    for what, look in _PARTS.items():
+    for what, look in check_workload.PARTS.items():
         yield _judged(what, look, subject)
     if subject.generate:
-        yield _judged("generate", _generate, subject)
+        yield _judged("generate", check_workload.generate, subject)
     for direction in (TRAIN, INFERENCE):
         what = f"{direction} at batch {COMPILED_BATCH}"
         try:
@@ -155,16 +162,43 @@ def _provider(what: str, comparison: Comparison, checker: Checker, provider: str
     interpreted = why_not == INTERPRETER  # where it is right is seen there all the same
     if why_not and not interpreted:
         return Finding(UNKNOWN, what, why_not)
+    as_found = settings.read()
     try:
         with _within():
-            verdict = checker.check(comparison.providers[provider]())
+            call = comparison.providers[provider]()
+            verdict = checker.check(call)
     except (Exception, TooLong) as error:
+        settings.restore(as_found)
         return _raised(what, error)
     if verdict.wrong and interpreted and comparison.dtype == "bfloat16":
+        settings.restore(as_found)
         return Finding(UNKNOWN, what, BFLOAT16)
-    if verdict.wrong:
-        return Finding(WRONG, what, verdict.wrong)
-    return Finding(RIGHT, what, f"error {verdict.error:.3g}, allowed {verdict.bound:.3g}")
+    told = f"error {verdict.error:.3g}, allowed {verdict.bound:.3g}"
+    if not (wrong := verdict.wrong):
+        try:
+            with _within():
+                wrong = _wrong_after(checker, call)
+        except TooLong:
+            told += "; too slow here to be called often"
+        except Exception as error:
+            wrong = f"after some calls {_raised(what, error).words}"
+    if changed := settings.restore(as_found):
+        wrong = wrong or f"it changes {changed}, for all others too"
+    return Finding(WRONG, what, wrong) if wrong else Finding(RIGHT, what, told)
+
+
+def _wrong_after(checker: Checker, call: Callable[..., Any]) -> str | None:
+    """What is wrong with a provider that was right, when it has been called as timing calls it."""
+    until, calls = time.perf_counter() + CALLS_S, 0
+    while calls < CALLS and time.perf_counter() < until:
+        call(*checker.timed)
+        calls += 1
+    if checker.restore_timed():
+        return f"it writes into its inputs, of {calls} calls in one"
+    if hasattr(call, "reset"):
+        call.reset()  # the truth begins where it began
+    wrong = checker.check_timed(call).wrong
+    return wrong and f"right at first, and not after {calls} calls: {wrong}"
 
 
 def _judged(what: str, look: Callable[[Any], str], subject: Operation | Workload) -> Finding:
@@ -206,82 +240,3 @@ def _within() -> Iterator[None]:
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
-
-
-def _data(workload: Workload) -> str:
-    sizes = []
-    for name, first, again in zip(
-        ("training", "validation"), workload.data(), workload.data(), strict=True
-    ):
-        assert len(first.x) == len(first.y) > 0, f"x and y of {name} are not equally many samples"
-        assert first.x.device.type == first.y.device.type == "cpu", f"{name} is not on the CPU"
-        same = all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
-        assert same, f"{name} differs from one call to the next"
-        sizes.append(f"{len(first)} samples for {name}")
-    return f"{', '.join(sizes)}, the same at every call"
-
-
-def _model(workload: Workload) -> str:
-    first, again = (list(workload.model(seed).parameters()) for seed in (3, 3))
-    assert first, "it has no parameters"
-    kinds = {(p.dtype, p.device.type) for p in first}
-    assert kinds == {(torch.float32, "cpu")}, "it is not in float32 on the CPU"
-    same = all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
-    assert same, "the same seed gives two different models"
-    return f"{sum(p.numel() for p in first):,} parameters, the same from the same seed"
-
-
-def _loss(workload: Workload) -> str:
-    model = workload.model(0)
-    loss = workload.loss(model, datasets.sample(workload.data().train, 7, seed=0))
-    assert loss.shape == (), f"its shape is {list(loss.shape)}, and it is to be a scalar"
-    loss.backward()
-    left = [name for name, p in model.named_parameters() if p.grad is None]
-    assert not left, f"it does not reach {', '.join(left)}"
-    return "a scalar that reaches every parameter"
-
-
-@torch.no_grad()
-def _metric(workload: Workload) -> str:
-    value = workload.metric(workload.model(0), workload.data().validation)
-    assert value.shape == (), f"its shape is {list(value.shape)}, and it is to be a scalar"
-    target = workload.target
-    told = f"{target.metric} {float(value):.4g} before training, target {target.value:g}"
-    assert not target.reached(float(value)), f"{told}: there is nothing to reach"
-    return told
-
-
-def _flops(workload: Workload) -> str:
-    for size in (1, 7):
-        for name, found in _counted(workload, size).items():
-            declared = getattr(workload.flops, name) * size
-            words = f"{name}, {declared:,} declared and {found:,} counted at batch {size}"
-            assert declared == found, words
-    flops = workload.flops
-    return f"{flops.forward:,} forward and {flops.backward:,} backward a sample, as counted"
-
-
-def _counted(workload: Workload, size: int) -> dict[str, int]:
-    model, batch = workload.model(0), datasets.sample(workload.data().train, size, seed=0)
-    losses: list[torch.Tensor] = []
-    return {
-        "forward": count(lambda: losses.append(workload.loss(model, batch))),
-        "backward": count(lambda: losses[0].backward()),
-        "inference": count(lambda: model(batch.x)),
-    }
-
-
-def _generate(workload: Workload) -> str:
-    assert workload.generate
-    written = workload.generate(workload.model(0), 0)
-    assert isinstance(written, str), f"it gives {type(written).__name__}, and not text"
-    return f"{len(written)} characters from an untrained model"
-
-
-_PARTS: dict[str, Callable[[Workload], str]] = {
-    "data": _data,
-    "model": _model,
-    "loss": _loss,
-    "metric": _metric,
-    "FLOPs": _flops,
-}

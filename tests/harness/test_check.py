@@ -76,6 +76,75 @@ def test_whatever_a_provider_does_is_its_own_line(operation):
     assert lines["peer"].words == "a_peer is not installed"
 
 
+def kept_by(key):
+    answers = {}
+
+    def softmax(x):
+        return answers.setdefault(key(x), x.softmax(0))
+
+    return softmax
+
+
+def stale():
+    calls = []
+
+    def softmax(x):
+        calls.append(x.softmax(0) if len(calls) < 20 else calls[-1])
+        return calls[-1]
+
+    return softmax
+
+
+def late(what):
+    """Right in its first calls, and then it does something else first."""
+    calls = []
+
+    def softmax(x):
+        calls.append(x)
+        if len(calls) > 10:
+            what(x)
+        return x.softmax(0)
+
+    return softmax
+
+
+def refuse(x):
+    raise RuntimeError("no more")
+
+
+def test_what_is_right_at_first_is_called_often_as_timing_does(operation):
+    lines = found(
+        adding(
+            operation,
+            by_address=kept_by(lambda x: x.data_ptr()),
+            by_version=kept_by(lambda x: (x.data_ptr(), x._version)),
+            stale=stale(),
+            writing=late(lambda x: x.mul_(2)),
+            raising=late(refuse),
+            setting=late(lambda x: torch.use_deterministic_algorithms(True)),
+            honest=kept_by(lambda x: object()),
+        )
+    )
+    assert [what for what, line in lines.items() if line.verdict == RIGHT] == [
+        "mine", "torch", "honest"
+    ]  # fmt: skip
+    for name in ("by_address", "by_version", "stale"):
+        words = "right at first, and not after 30 calls: wrong answer: error"
+        assert lines[name].words.startswith(words)
+    assert lines["writing"].words == "it writes into its inputs, of 30 calls in one"
+    assert lines["raising"].words == "after some calls RuntimeError: no more"
+    told = "it changes torch's deterministic_algorithms from False to True, for all others too"
+    assert lines["setting"].words == told
+    assert not torch.are_deterministic_algorithms_enabled()
+
+
+def test_what_is_too_slow_to_be_called_often_is_right_and_says_so(operation, monkeypatch):
+    monkeypatch.setattr(check, "LIMIT_S", 0.5)
+    lines = found(adding(operation, slow=late(lambda x: time.sleep(3))))
+    assert lines["slow"].verdict == RIGHT
+    assert lines["slow"].words.endswith("; too slow here to be called often")
+
+
 def test_a_reference_that_raises_is_told_once(operation):
     lines = found(replace(operation, reference=lambda x: 1 / 0))
     assert {w: line.verdict for w, line in lines.items()} == {"reference": WRONG}

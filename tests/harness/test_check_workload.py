@@ -6,7 +6,9 @@ import pytest
 import torch
 from torch import nn
 
-from harness import own
+import workloads
+from harness import check_workload, own
+from harness.__main__ import main
 from harness.check import RIGHT, UNKNOWN, WRONG
 from tests.harness.test_check import DEVICE, found
 from tests.harness.test_own import WORKLOAD
@@ -60,9 +62,39 @@ class Last(nn.Module):
         return given[0][:, -1, :1]
 
 
+def leaking(shared, values=10**9):
+    """Of 100 validation samples so many are training samples; x are three of so many values."""
+
+    def data():
+        generator = torch.Generator().manual_seed(0)
+        x = torch.randint(values, (600, 3), generator=generator).float()
+        held = torch.cat([x[:shared], x[500 : 600 - shared]])
+        return Data(Batch(x[:500], x[:500, :1]), Batch(held, torch.zeros(100, 1)))
+
+    return data
+
+
+def broadcasting(model, batch):
+    return nn.functional.mse_loss(model(batch.x), batch.y[:, 0])
+
+
+@pytest.mark.filterwarnings("ignore:Using a target size")  # which the command does by itself
 @pytest.mark.parametrize(
     ("part", "changed", "verdict", "words"),
     [
+        (
+            "data",
+            {"data": leaking(100)},
+            WRONG,
+            "100 of 100 validation samples are training samples too",
+        ),
+        ("data", {"data": leaking(11)}, WRONG, "11 of 100 validation samples are training"),
+        ("data", {"data": leaking(10)}, RIGHT, "; 10 of 100 validation samples are training"),
+        ("data", {"data": leaking(0)}, RIGHT, "100 samples for validation, the same at every call"),
+        # of eight kinds of samples all are in both
+        ("data", {"data": leaking(0, 2)}, RIGHT, "; 100 of 100 validation samples are training"),
+        ("loss", {"loss": broadcasting}, WRONG, "UserWarning: Using a target size (torch.Size([7"),
+        ("metric", {"metric": broadcasting}, WRONG, "UserWarning: Using a target size"),
         ("data", {"data": moving}, WRONG, "training differs from one call to the next"),
         ("model", {"model": unseeded}, WRONG, "the same seed gives two different models"),
         (
@@ -104,3 +136,20 @@ class Last(nn.Module):
 def test_a_part_of_a_workload(workload, part, changed, verdict, words):
     finding = found(replace(workload, **changed))[part]
     assert finding.verdict == verdict and words in finding.words
+
+
+def test_a_loss_that_broadcasts_is_a_line_and_no_warning(tmp_path, recwarn, monkeypatch, capsys):
+    monkeypatch.setattr(torch, "compile", lambda function, **_: function)
+    path = tmp_path / "mine.py"
+    path.write_text(WORKLOAD.replace("batch.y)", "batch.y[:, 0])"))
+    assert main(["check", str(path)]) == 1
+    out, err = capsys.readouterr()
+    assert "WRONG        loss: UserWarning: Using a target size" in out
+    assert "right        train at batch 32 eager" in out
+    assert err == "" and not [w for w in recwarn if "broadcasting" in str(w.message)]
+
+
+@pytest.mark.parametrize("name", [*workloads.NAMES, "char_rnn/topics"])
+def test_our_own_data_are_right(name):
+    told = check_workload.PARTS["data"](workloads.load(name))
+    assert ("training samples too" in told) == (name == "char_rnn/topics")
