@@ -11,10 +11,17 @@ from harness import compile
 
 if TYPE_CHECKING:
     from kernels.spec import Build
-    from kernels.tuning import Config
+    from kernels.tuning import Candidate
 
 # By the major number of a GPU's compute capability: what it is compiled for to look for flaws.
 _ARCHITECTURES = {8: "sm_80", 9: "sm_90", 10: "sm_100", 12: "sm_120"}
+# How what a candidate has beside its blocks is told.
+_WORDS = {
+    "num_warps": "{} warps",
+    "num_stages": "{} stages",
+    "GROUP_M": "groups of {}",
+    "LANES": "{} lanes",
+}
 
 
 class CannotTune(Exception):
@@ -59,15 +66,19 @@ def run() -> None:
         print(f"[{number}/{len(choices)}] {choice.kernel} {choice.key}: {line}", flush=True)
 
 
-def describe(candidates: Sequence[Config], best: Config, seconds: Mapping[Config, float]) -> str:
+def describe(
+    candidates: Sequence[Candidate], best: Candidate, seconds: Mapping[Candidate, float]
+) -> str:
     """In a line: the best configuration, its time and the default's, and how many were timed."""
     if best not in seconds:
         return "nothing timed, the compiler finds flaws in every candidate; the default stays"
-    tile = "x".join(map(str, best[:3]))
-    more = f"{best.num_warps} warps, {best.num_stages} stages, groups of {best.GROUP_M}"
+    given = best._asdict()
+    more = "x".join(f"{size}" for name, size in given.items() if name.startswith("BLOCK"))
+    for name, words in _WORDS.items():
+        more += f", {words.format(given[name])}" if name in given else ""
     default = seconds.get(candidates[0])
     beside = "not timed" if default is None else f"{default * 1e6:.1f} us"
     return (
-        f"{tile}, {more}: {seconds[best] * 1e6:.1f} us, the default {beside}; "
+        f"{more}: {seconds[best] * 1e6:.1f} us, the default {beside}; "
         f"{len(seconds)} of {len(candidates)} candidates timed"
     )

@@ -1,20 +1,27 @@
-"""The row kernels of cross-entropy as a compiler can build them with no GPU."""
+"""The row kernels of cross-entropy, for the compiler and for the tuner."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
+import torch
+
+from kernels._cross_entropy_lanes import LANES, Lanes, _lanes_kernel, long_rows
+from kernels._cross_entropy_loss import Loss
 from kernels._cross_entropy_reduction import REDUCE_BLOCK, _reduce_kernel
 from kernels._cross_entropy_rows import (
+    CANDIDATES,
     CONFIGS,
     WIDE,
     Config,
     _gradients_kernel,
     _losses_kernel,
+    losses,
 )
 from kernels.spec import TRITON_TYPES, Build
+from kernels.tuning import Choice
 
 _WHOLE = ("classes", "width", "stride_row", "stride_out")  # multiples of 16 unless ragged
 
@@ -28,6 +35,7 @@ def builds(upstreams: Sequence[str], biased: bool = False) -> Iterator[Build]:
         biased: whether a bias of the logits is one of the options.
     """
     for dtype in TRITON_TYPES:
+        yield from (_lanes(tile, dtype) for tile in LANES)
         for options in (False, True):
             yield _reduce(dtype, options)
             for tile in CONFIGS if options else (*CONFIGS, WIDE):
@@ -118,3 +126,50 @@ def by_row(
         tile.num_warps,
         num_stages=3,
     )
+
+
+def _lanes(tile: Lanes, dtype: str) -> Build:
+    pointer = f"*{TRITON_TYPES[dtype]}"
+    pointers = {
+        "input_ptr": pointer,
+        "target_ptr": "*i64",
+        "loss_ptr": "*fp32",
+        "statistics_ptr": "*fp32",
+    }
+    numbers = dict.fromkeys(("classes", "width", "stride_row", "ignore_index"), "i32")
+    return Build(
+        _lanes_kernel,
+        f"1x{tile.BLOCK_C}",
+        dtype,
+        {**pointers, **numbers},
+        {"LANES": tile.LANES, "BLOCK_C": tile.BLOCK_C},
+        (*pointers, *(name for name in numbers if name in _WHOLE)),
+        tile.num_warps,
+        num_stages=3,
+    )
+
+
+_TYPICAL = (2048, 128256)  # rows and classes
+
+
+def choices(device: torch.device) -> list[Choice]:
+    """What there is to choose on a GPU: the kernel for the losses of long rows, in each dtype."""
+    return [_choice(device, name) for name in TRITON_TYPES]
+
+
+def _choice(device: torch.device, name: str) -> Choice:
+    dtype = getattr(torch, name)
+
+    def build(tile: Config | Lanes) -> list[Build]:
+        if isinstance(tile, Lanes):
+            return [_lanes(tile, name)]
+        return [_losses(tile, name, options=False, biased=False, ragged=False)]
+
+    def launches() -> Callable[[Config | Lanes], None]:
+        rows, classes = _TYPICAL
+        input = torch.randn((rows, classes), device=device, dtype=dtype)
+        loss = Loss(torch.randint(classes, (rows,), device=device), None, -100, 0.0)
+        out, statistics = input.new_empty(rows), torch.empty(rows, 3, device=device)
+        return lambda tile: losses(input, loss, out, statistics, tile=tile)
+
+    return Choice("cross_entropy", long_rows(dtype), CANDIDATES, build, launches)

@@ -28,8 +28,10 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from kernels import _cross_entropy_lanes as by_lane
 from kernels import _launch
 from kernels._cross_entropy_loss import Loss
+from kernels.tuning import chosen
 
 
 @triton.jit
@@ -201,6 +203,7 @@ class Config(NamedTuple):
 CONFIGS = (Config(8, 128, 4), Config(2, 1024, 4), Config(1, 4096, 16))
 # For the losses of longer rows: more loads in flight, where registers allow.
 WIDE = Config(1, 16384, 16)
+CANDIDATES: tuple[Config | by_lane.Lanes, ...] = (WIDE, *by_lane.LANES)
 
 
 def config(classes: int) -> Config:
@@ -208,19 +211,21 @@ def config(classes: int) -> Config:
     return next((c for c in CONFIGS if classes <= c.BLOCK_C), CONFIGS[-1])
 
 
-def losses_config(input: Tensor, loss: Loss, width: int) -> Config:
-    """The configuration for the losses: WIDE where it does not spill."""
+def losses_config(input: Tensor, loss: Loss, width: int) -> Config | by_lane.Lanes:
+    """The configuration for the losses: WIDE, or what was timed better, where it does not spill."""
     plain = loss.weight is None and loss.bias is None and not loss.smoothing
     # Rows that are read 16 bytes at a time need fewer registers than others.
     aligned = input.stride(0) * input.element_size() % 16 == width % 16 == 0
     whole = input.stride(1) == 1 and aligned
-    wide = plain and whole and input.shape[1] > CONFIGS[-1].BLOCK_C
-    return WIDE if wide else config(input.shape[1])
+    if not (plain and whole and input.shape[1] > CONFIGS[-1].BLOCK_C):
+        return config(input.shape[1])
+    return chosen("cross_entropy", by_lane.long_rows(input.dtype), CANDIDATES, input.device)
 
 
 def losses(
-    input: Tensor, loss: Loss, out: Tensor, statistics: Tensor, width: int | None = None
-) -> None:
+    input: Tensor, loss: Loss, out: Tensor, statistics: Tensor, width: int | None = None,
+    tile: Config | by_lane.Lanes | None = None,
+) -> None:  # fmt: skip
     """Writes the rows' losses into out [rows] and what backward needs into statistics [rows, 3].
 
     Args:
@@ -229,25 +234,21 @@ def losses(
         out, statistics: contiguous; statistics is float32.
         width: columns that each row has in memory, whatever is in those past the classes; None
             for as many as there are classes.
+        tile: None for the one that is chosen.
     """
     rows, classes = input.shape
     if rows == 0:
         return
     width = width or classes
-    tile = losses_config(input, loss, width)
+    tile = tile or losses_config(input, loss, width)
+    if isinstance(tile, by_lane.Lanes):
+        return by_lane.launch(input, loss, out, statistics, width, tile)
     with _launch.device_of(input):
         _losses_kernel[(triton.cdiv(rows, tile.BLOCK_R),)](
-            input_ptr=input,
-            loss_ptr=out,
-            statistics_ptr=statistics,
-            rows=rows,
-            classes=classes,
-            width=width,
-            stride_row=input.stride(0),
-            stride_class=input.stride(1),
-            **loss.arguments(classes),
-            **tile._asdict(),
-        )
+            input_ptr=input, loss_ptr=out, statistics_ptr=statistics, rows=rows, classes=classes,
+            width=width, stride_row=input.stride(0), stride_class=input.stride(1),
+            **loss.arguments(classes), **tile._asdict(),
+        )  # fmt: skip
 
 
 def gradients(

@@ -11,7 +11,9 @@ has the other kernels and the formulas.
 Versions, in order of cleverness; none timed on a GPU yet:
 1. Several short rows, or a block of one long row, to a program; backward by tiles over rows and
    classes. This file.
-2. Forward and gradient in one pass over a persistent grid of one program a multiprocessor, a row
+2. Forward with a maximum and a sum for each thread, put together once a row:
+   kernels/_cross_entropy_lanes.py, which has the static figures of both. Tried by tune, no default.
+3. Forward and gradient in one pass over a persistent grid of one program a multiprocessor, a row
    still in L2 when it is read again: kernels/_cross_entropy_ahead.py, which says what that is
    predicted to buy and where it must lose. The provider "triton ahead", for the plain mean alone.
 
@@ -32,6 +34,7 @@ from torch import Tensor
 
 from kernels import _cross_entropy_ahead, _cross_entropy_builds, _launch
 from kernels import _cross_entropy_rows as by_row
+from kernels._cross_entropy_builds import choices as choices
 from kernels._cross_entropy_inputs import peaks
 from kernels._cross_entropy_loss import Loss, check_loss
 from kernels._cross_entropy_magnitude import sizes, weighed

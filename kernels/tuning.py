@@ -22,7 +22,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import torch
 import triton
@@ -30,6 +30,15 @@ import triton
 from kernels.spec import Build
 
 _MOST_BYTES = 1 << 20  # a file of ours has a few thousand
+
+
+class Candidate(Protocol):
+    """A NamedTuple of what a kernel is launched with: its constants, and num_warps."""
+
+    def _asdict(self) -> dict[str, Any]: ...
+
+
+C = TypeVar("C", bound=Candidate)
 
 
 class Config(NamedTuple):
@@ -58,12 +67,12 @@ class Choice:
 
     kernel: str
     key: str
-    candidates: tuple[Config, ...]
-    builds: Callable[[Config], Sequence[Build]]
-    launches: Callable[[], Callable[[Config], None]]
+    candidates: tuple[Any, ...]  # of one Candidate's type, which its functions take
+    builds: Callable[[Any], Sequence[Build]]
+    launches: Callable[[], Callable[[Any], None]]
 
 
-def chosen(kernel: str, key: str, candidates: tuple[Config, ...], device: torch.device) -> Config:
+def chosen(kernel: str, key: str, candidates: tuple[C, ...], device: torch.device) -> C:
     """The candidate that was timed best on a GPU of this name, or the first; reads a file once."""
     if device.type != "cuda" or len(candidates) == 1:
         return candidates[0]
@@ -71,7 +80,7 @@ def chosen(kernel: str, key: str, candidates: tuple[Config, ...], device: torch.
 
 
 @cache
-def _kept(gpu: str, kernel: str, key: str, candidates: tuple[Config, ...]) -> Config:
+def _kept(gpu: str, kernel: str, key: str, candidates: tuple[Any, ...]) -> Any:
     figures = _read(_file(gpu)).get(kernel, {}).get(key)
     if figures is None:
         return candidates[0]
@@ -122,7 +131,7 @@ def tune(
     gpu: str,
     flaws: Callable[[str, Build], Sequence[str]],
     time_s: Callable[[Callable[[], None]], float] | None = None,
-) -> Iterator[tuple[Choice, Config, Mapping[Config, float]]]:
+) -> Iterator[tuple[Choice, Candidate, Mapping[Candidate, float]]]:
     """Times the candidates of each choice and keeps the best, one choice after the other.
 
     Args:
@@ -146,7 +155,7 @@ def tune(
         with ThreadPoolExecutor() as pool:  # the compiler takes a second for each, without the GIL
             bad = [*pool.map(partial(_is_bad, flaws, choice), choice.candidates)]
         sound = [c for c, is_bad in zip(choice.candidates, bad, strict=True) if not is_bad]
-        seconds: dict[Config, float] = {}
+        seconds: dict[Candidate, float] = {}
         if sound:
             launch = choice.launches()
             seconds = {candidate: time_s(partial(launch, candidate)) for candidate in sound}
@@ -158,7 +167,7 @@ def tune(
 
 
 def _is_bad(
-    flaws: Callable[[str, Build], Sequence[str]], choice: Choice, candidate: Config
+    flaws: Callable[[str, Build], Sequence[str]], choice: Choice, candidate: Candidate
 ) -> bool:
     return any(flaws(choice.kernel, build) for build in choice.builds(candidate))
 
@@ -167,7 +176,7 @@ def _median_s(launch: Callable[[], None]) -> float:
     return triton.testing.do_bench(launch, return_mode="median") / 1e3
 
 
-def _keep(path: Path, choice: Choice, best: Config) -> None:
+def _keep(path: Path, choice: Choice, best: Candidate) -> None:
     """Adds one choice to the file; a reader sees the old or the new one, never a part."""
     _read.cache_clear()
     tables = {kernel: dict(table) for kernel, table in _read(path).items()}

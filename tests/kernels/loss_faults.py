@@ -16,6 +16,8 @@ _SCALE = ("linear_cross_entropy", _CHUNKS, "_scale_kernel")
 _ROWS = "kernels._cross_entropy_rows"
 _LOSSES = ("cross_entropy", _ROWS, "_losses")
 _LOSSES_WIDE = ("cross_entropy_rows", _ROWS, "_losses")
+_LANES = ("cross_entropy_lanes", "kernels._cross_entropy_lanes", "_lanes_kernel")
+_CARRY = (*_LANES[:2], "_carry")
 GRADIENTS = ("cross_entropy", _ROWS, "_gradients")
 _GRADIENTS_WIDE = ("cross_entropy_rows", _ROWS, "_gradients")
 _REDUCE = ("cross_entropy", "kernels._cross_entropy_reduction", "_reduce_kernel")
@@ -44,6 +46,37 @@ MUTANTS = (
         *_LOSSES_WIDE,
         'tl.where(mask, x, float("-inf"))',
         'tl.where(there, x, float("-inf"))',
+    ),
+    Mutant(
+        "cross_entropy: the lanes' sums added as if their maxima were one",
+        *_LANES,
+        "total * tl.exp2((maximum - _finite(top)) * LOG2_E)",
+        "total",
+    ),
+    Mutant(
+        "cross_entropy: a lane's sum not rescaled when its maximum grows",
+        *_CARRY,
+        "total * tl.exp2((previous - shift) * LOG2_E)",
+        "total",
+    ),
+    Mutant(
+        "cross_entropy: a row's whole blocks left out",
+        *_LANES,
+        "range(whole):",
+        "range(tl.minimum(whole, 1)):",
+    ),
+    Mutant(
+        "cross_entropy: columns past the classes counted by lanes",
+        *_LANES,
+        "tl.where(column < classes, x",
+        "tl.where(column < width, x",
+    ),
+    Mutant(
+        "cross_entropy: lanes that saw no finite logit make their row NaN",
+        *_LANES[:2],
+        "_finite",
+        'tl.where(maximum == float("-inf"), 0.0, maximum)',
+        "maximum",
     ),
     Mutant(
         "cross_entropy: the gradient written past its columns",
