@@ -18,7 +18,7 @@ from markupsafe import Markup
 from harness.curve import Curve
 from harness.probes.spec import Finding
 from harness.record import Row
-from harness.report import claims, plots, reproduce, several, summary, svg, table
+from harness.report import claims, plots, reproduce, several, summary, svg, table, unmeasured
 from harness.report.findings import findings as findings_table
 from harness.report.merge import Merged, View, merge
 from harness.report.plots import style
@@ -130,7 +130,9 @@ def write_all(runs: Sequence[Run], path: Path) -> Path:
         probed=several.probed_on(merged),
         threats=several.threats_by(merged),
         columns=[column.heading for column in row_columns],
-        cells=table.cells(every, row_columns, notes),
+        cells=table.cells(unmeasured.others(every), row_columns, notes),
+        unmeasured=unmeasured.by_reason(every),
+        unmeasured_columns=unmeasured.COLUMNS,
         notes=notes.all(),
         roof_columns=[column.heading for column in roof_columns],
         roof_cells=table.cells(every[every["kind"] == "roof"], roof_columns, roof_notes),

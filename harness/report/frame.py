@@ -15,6 +15,8 @@ from harness.report.words import plain
 from harness.trust import NONE, trust
 from harness.verdict import UNCLEAR, Ratio, verdicts
 
+DISTURBED = "disturbed"  # others had the CPU's cores
+
 _KEY = ("device", "mode")
 _LARGEST = 1e15  # on a log axis, its inverse the smallest
 _TOO_LARGE = "not finite, or too large to show"
@@ -118,9 +120,17 @@ def judgeable(table: pd.DataFrame) -> pd.DataFrame:
     trust: no failed self-check of their device, no time above the roof.
     """
     rows = measured(table)
+    return rows[doubts(rows) == ""]
+
+
+def doubts(rows: pd.DataFrame) -> pd.Series:
+    """Why no verdict may stand on each row of `measured`, in a word or two; "" where one may."""
     known = (rows["low"] == rows["median_low_s"]) & (rows["high"] == rows["median_high_s"])
     taken = rows["throttled"].eq(True) & (rows["device"] == "cpu")
-    return rows[known & ~taken & (rows["trust"] != NONE)]
+    found = pd.Series("", index=rows.index, dtype="object")
+    found = found.where(known, "without an interval")
+    found = found.where(rows["trust"] != NONE, "without trust")
+    return found.where(~taken, DISTURBED)
 
 
 def comparable(table: pd.DataFrame) -> pd.Series:

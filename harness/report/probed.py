@@ -7,10 +7,12 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from harness.probes.spec import Finding
-from harness.report.words import digits, plain, whole
+from harness.report.words import digits, plain, si, whole
 
 RANGES = ("products",)  # probes whose _low and _high are the least and the most of what was seen
 MOST, MOST_VALUES = 300, 60  # lines, and values of one
+
+_WORDS = {"kappa": "condition number", "flops": "FLOPs"}
 
 
 class Found(NamedTuple):
@@ -43,7 +45,7 @@ def probed(findings: Sequence[Finding]) -> tuple[list[Found], int]:
 def _values(finding: Finding) -> list[str]:
     """e.g. "noise scale 85.0 [70.0, 101]", "trace: not known (it is inf)".
 
-    The ends of a probe of RANGES are no interval: "time share 0.5 (seen: 0.4 to 0.6)".
+    The ends of a probe of RANGES are no interval: "time share 50.0 % (seen: 40.0 % to 60.0 %)".
     """
     values = finding.values
     ends = {f"{name}_{end}" for name in values for end in ("low", "high")} & values.keys()
@@ -53,14 +55,14 @@ def _values(finding: Finding) -> list[str]:
     for name, value in values.items():
         if name in inside:
             continue
-        called = plain(name).replace("_", " ")
+        called, unit = _called(plain(name))
         if value is None:
             why = plain(str(finding.why.get(name) or "no reason was recorded"))
             found.append(f"{called}: not known ({why})")
             continue
-        text = f"{called} {_digits(value)}"
+        text = f"{called} {_told(value, unit)}"
         if name in paired:
-            low, high = (_end(finding, f"{name}_{end}") for end in ("low", "high"))
+            low, high = (_end(finding, f"{name}_{end}", unit) for end in ("low", "high"))
             ends_told = (
                 f"(seen: {low} to {high})" if finding.probe in RANGES else f"[{low}, {high}]"
             )
@@ -69,10 +71,36 @@ def _values(finding: Finding) -> list[str]:
     return found
 
 
-def _end(finding: Finding, name: str) -> str:
+def _called(name: str) -> tuple[str, str]:
+    """A number's name in words, and the unit that its name has: "saved_bytes" is "saved", "B"."""
+    words = name.replace("forward_backward", "forward_and_backward").split("_")
+    if len(words) > 1 and words[-1] == "s":
+        return " ".join(_WORDS.get(word, word) for word in words[:-1]), "s"
+    if len(words) > 1 and "bytes" in words:
+        return " ".join(word for word in words if word != "bytes"), "B"
+    unit = "%" if words[-1] == "share" else "FLOP" if words[0] == "flops" else ""
+    unit = "×" if "over" in words[1:-1] else unit
+    return " ".join(_WORDS.get(word, word) for word in words), unit
+
+
+def _told(value: float, unit: str) -> str:
+    """e.g. "1.10 ms", "14.0 %", "1.85×"; a number that no unit suits stays one."""
+    text = _digits(value)
+    try:
+        number = float(value)
+    except OverflowError:  # files hold integers of any length
+        return text
+    if not unit or not math.isfinite(number):
+        return text
+    if unit == "×":
+        return f"{text}×"
+    return f"{digits(100 * number)} %" if unit == "%" else si(number, unit)
+
+
+def _end(finding: Finding, name: str, unit: str) -> str:
     value = finding.values[name]
     if value is not None:
-        return _digits(value)
+        return _told(value, unit)
     return f"not known: {plain(str(finding.why.get(name) or 'no reason was recorded'))}"
 
 

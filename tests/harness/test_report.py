@@ -178,7 +178,8 @@ def test_hostile_text_stays_text(tmp_path):
     assert "{{ 7*7 }}" in shown.text
     assert not any("onload" in attributes for _, attributes in shown.elements)
     svgs = re.findall(r"<svg.*?</svg>", shown.html, re.DOTALL)
-    assert sum(">$x$ &amp; $y$</text>" in svg for svg in svgs) == 6  # one of each plot, 3 samples
+    assert sum(">$x$ &amp; $y$</text>" in svg for svg in svgs) == 5  # one of each plot, 3 samples
+    assert sum(">$x$ &amp; $y$, $x$ &amp; $y$</text>" in svg for svg in svgs) == 1  # latency's line
     assert "x" * 599 + "…" in shown.text
     assert "x" * 600 not in shown.text
     assert f"python -m harness report '; {HOSTILE}'" in shown.text

@@ -115,7 +115,9 @@ def test_numbers_that_are_none_are_left_out_and_infinite_ones_are_told(trained):
 def test_findings_are_one_table_with_intervals_and_reasons(tmp_path):
     (scale, *_, kappa), more = probed(findings())
     assert (scale.values, scale.n, more) == ("step 100; noise scale 45 [36, 54]", "60", 0)
-    assert kappa.values == ("inputs kappa 1,234; hessian kappa: not known (no eigenvalue above 0)")
+    assert kappa.values == (
+        "inputs condition number 1,234; hessian condition number: not known (no eigenvalue above 0)"
+    )
     shown = page(tmp_path, [row()], findings=findings())
     assert "noise scale 45 [36, 54]" in shown.text
     assert '<a href="#findings">' in shown.html
@@ -125,7 +127,17 @@ def test_findings_are_one_table_with_intervals_and_reasons(tmp_path):
 def test_the_least_and_the_most_are_no_interval():
     ends = {"time_share": 0.5, "time_share_low": 0.4, "time_share_high": 0.6}
     ((line,), _) = probed([finding("products", n=5, **ends)])
-    assert line.values == "time share 0.500 (seen: 0.400 to 0.600)"
+    assert line.values == "time share 50.0 % (seen: 40.0 % to 60.0 %)"
+
+
+def test_numbers_of_probes_have_words_and_the_unit_that_their_names_have():
+    ends = {f"backward_over_forward{end}": 1.85 for end in ("", "_low", "_high")}
+    times = {"forward_s": 1.1e-3, "forward_backward_s": 3.2e-3, "saved_bytes": 8.0e6}
+    ((line,), _) = probed([finding("backward", **times, **ends, flops_rest=2.5e9, steps=7)])
+    assert line.values == (
+        "forward 1.10 ms; forward and backward 3.20 ms; saved 8.00 MB; "
+        "backward over forward 1.85× [1.85×, 1.85×]; FLOPs rest 2.50 GFLOP; steps 7"
+    )
 
 
 def test_many_findings_are_bounded_and_the_rest_is_told(tmp_path):

@@ -28,7 +28,7 @@ def test_what_every_line_says_is_told_once_and_no_number_is_lost():
 
 def test_the_page_drops_constants_from_a_figures_numbers(tmp_path):
     shown = page(tmp_path, [row(1e-3 * batch, batch=batch) for batch in (1, 32)])
-    assert "In every line: provider" in shown.text
+    assert "In every line: workload cnn, provider torch" in shown.text
 
 
 def test_cells_of_wide_tables_carry_their_heading_for_narrow_boxes(tmp_path):

@@ -57,7 +57,9 @@ def test_a_provider_looks_the_same_in_all_figures(table):
 def test_what_a_figure_leaves_out_is_said(table):
     oom = next(p for p in plots.load("latency").parts(table) if "transformer" in p.title)
     assert plots.load("latency").caption(oom.frame) == "No point for 2 rows: 2 out_of_memory."
-    rows = [row(batch=1, provider=f"p{i}") for i in range(style.MAX_SERIES + 3)]
+    rows = [
+        row(batch=b, provider=f"p{i}") for i in range(style.MAX_SERIES + 3) for b in range(1, 5)
+    ]
     (part,) = plots.load("latency").parts(frame(rows))
     assert "3 more lines only in the table of all rows." in plots.load("latency").caption(
         part.frame

@@ -19,7 +19,7 @@ from harness.report.plots import currencies, profile, survival
 from harness.report.trials import points, times, trials, variants
 from harness.report.tuning import grids
 from tests.harness.make_curves import LIMIT, NO_COUNTER, TARGET, curve, curves, setting
-from tests.harness.plot_parts import drawn, parts
+from tests.harness.plot_parts import drawn, parts, table
 
 
 @pytest.fixture(scope="module")
@@ -92,12 +92,24 @@ def test_the_heavy_line_ends_where_the_target_was_met(all_curves):
     assert len([line for line in figure.axes[0].get_lines() if line.get_linewidth() == 0.7]) == 3
 
 
-def test_an_unknown_currency_says_why_in_its_panel_and_its_caption():
-    shown = parts("currencies", [curve(seed=s) for s in range(3)])["sgd, batch 32"]
-    texts = [text.get_text() for text in drawn("currencies", shown).axes[3].texts]
-    assert f"not known: {NO_COUNTER}" in " ".join(texts).replace("\n", " ")
-    assert f"No joules: {NO_COUNTER}." in currencies.caption(shown)
+def test_a_currency_that_no_figure_has_takes_no_room_and_is_told_once():
+    of = [curve(seed=s) for s in range(3)]
+    shown = parts("currencies", of)["sgd, batch 32"]
+    figure = drawn("currencies", shown)
+    assert [axes.get_xlabel() for axes in figure.axes] == ["samples", "FLOPs", "seconds"]
+    assert "joules" not in currencies.caption(shown)
+    assert currencies.absent(table("currencies", of)) == f"Without joules: {NO_COUNTER}."
     assert "not known" in currencies.table(shown).query("currency == 'joules'").iloc[0, 3]
+
+
+def test_a_currency_that_some_figures_have_says_why_where_it_is_missing():
+    known = [curve(seed=s, device="cuda") for s in range(3)]
+    of = [*known, *(curve("other", seed=s) for s in range(3))]
+    with_counter, without = (p.frame for p in currencies.parts(table("currencies", of)))
+    assert len(drawn("currencies", with_counter).axes) == 4
+    assert len(drawn("currencies", without).axes) == 3
+    assert f"No joules: {NO_COUNTER}." in currencies.caption(without)
+    assert currencies.absent(table("currencies", of)) == ""
 
 
 def test_settings_are_compared_in_every_currency(all_curves):

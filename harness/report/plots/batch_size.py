@@ -30,8 +30,8 @@ INTRO = (
     "an arrow at the upper edge is a batch size of which half of the seeds or more did not get "
     "there. The line is S = S_min + E_min / B, fitted to the geometric means of those of which all "
     "seeds did: however large the batch, S_min steps are needed, and however small, E_min samples "
-    "(the dashed lines). At the critical "
-    "batch size E_min / S_min both are twice their least; the band is its 95 % interval "
+    "(the dashed lines). At the critical batch size E_min / S_min both are twice their least; the "
+    "band is its 95 % interval if that law holds "
     "(McCandlish et al. 2018, arXiv 1812.06162). The dash-dotted lines and their bands, where a "
     "probe measured it, are the gradient noise scale, tr(Σ) / |G|², at each step looked at of "
     "plain stochastic gradient descent: by theory it predicts the critical batch size."
@@ -41,6 +41,7 @@ _LEFT, _ACROSS, _TOP, _HIGH, _BELOW = 56.0, 304.0, 38.0, 150.0, 66.0  # points
 _LINE = 13.0  # points that a line of text needs
 _COLOR = style.SERIES[1]
 _BAND, _NOISE = style.SERIES[2], style.SERIES[3]
+_MISFIT = 0.1  # a curve that far from what it is fitted to is no law
 _FAR = 10.0  # times beyond the batch sizes tried that a noise scale is still drawn
 
 
@@ -100,8 +101,10 @@ def caption(part: pd.DataFrame) -> str:
     fitted, noise = _fit(part), _noise(part)
     if not isinstance(fitted, Fit):
         return " ".join([f"{n}. No fit: {fitted}.", *_noise_words(noise, None)])
+    held = "If the law held, " if _doubted(fitted, noise) else ""
     words = (
-        f"{n}. S_min {_interval(fitted.s_min)} steps, E_min {_interval(fitted.e_min)} samples, "
+        f"{n}. {held}S_min {_interval(fitted.s_min)} steps, "
+        f"E_min {_interval(fitted.e_min)} samples, "
         f"critical batch size {_interval(fitted.critical)}, fitted to "
         f"{count(len(fitted.batches), 'batch size')}, which it misses by "
         f"{100 * fitted.misfit:.0f} %."
@@ -138,6 +141,25 @@ def _fitted(steps: tuple[tuple[int, tuple[float, ...]], ...]) -> Fit | str:
         return str(error)
 
 
+def _doubted(fitted: Fit, noise: Sequence[Noise]) -> bool:
+    """Whether something is against the law that the fit takes for true, and its intervals too.
+
+    Its own flags, a misfit that anyone would see, or noise scales of which none allows its critical
+    batch size.
+    """
+    known = _known(noise)
+    return bool(
+        fitted.flags
+        or fitted.misfit > _MISFIT
+        or (known and not any(_may_be(one, fitted.critical) for one in known))
+    )
+
+
+def _may_be(noise: Noise, critical: Estimate) -> bool:
+    """Whether the two intervals have something in common."""
+    return noise.scale.low <= critical.high and critical.low <= noise.scale.high
+
+
 def _noise(part: pd.DataFrame) -> tuple[Noise, ...]:
     """The noise scales of the part's workload, in the order of the steps."""
     found: tuple[Noise, ...] = part["noise"].iloc[0] if len(part) else ()
@@ -170,9 +192,7 @@ def _noise_words(noise: Sequence[Noise], critical: Estimate | None) -> list[str]
 
 def _agreement(noise: Sequence[Noise], critical: Estimate) -> str:
     """Whether the noise scales may be the critical batch size, by the intervals of all."""
-    allowed = sum(
-        one.scale.low <= critical.high and critical.low <= one.scale.high for one in noise
-    )
+    allowed = sum(_may_be(one, critical) for one in noise)
     if allowed == len(noise):
         return "their intervals allow the two to be one"
     if allowed:
@@ -205,7 +225,8 @@ def _steps_by_batch(
         axes.plot(x, y, color=INK, linewidth=1.6)
         for least in (np.full_like(x, fitted.s_min.value), fitted.e_min.value / x):
             axes.plot(x, least, color=MUTED, linewidth=1.0, linestyle=(0, (4, 3)))
-        _mark(axes, fitted.critical, f"critical {_interval(fitted.critical)}")
+        held = " if the law held:" if _doubted(fitted, noise) else ""
+        _mark(axes, fitted.critical, f"critical{held} {_interval(fitted.critical)}")
     for one in noise:
         _mark(axes, one.scale, "", _NOISE, "-.")
     if noise:

@@ -1,10 +1,9 @@
-"""The validation metric against samples, FLOPs, seconds and joules, in four panels."""
+"""The validation metric against samples, FLOPs, seconds and joules, a panel for each known one."""
 
 from __future__ import annotations
 
 import math
-import textwrap
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 
 import numpy as np
@@ -14,11 +13,10 @@ from matplotlib.figure import Figure
 
 from harness.curve import DIVERGED, REACHED
 from harness.report.amounts import amount, compact, power, reached, spread, tick
-from harness.report.frame import drawable
 from harness.report.median import Floats, along, middle
-from harness.report.plots import panels, style
+from harness.report.plots import metric_axis, panels, style
 from harness.report.plots.panels import Look
-from harness.report.plots.style import INK, MUTED, Part
+from harness.report.plots.style import INK, Part
 from harness.report.plots.ticks import log_axis
 from harness.report.trials import families, groups, positive, times, variants, why_unknown
 from harness.report.words import count, processor, shorten
@@ -45,11 +43,10 @@ _DASHED = 7  # the CPU's colour, dashed: beside the GPU's line, which may lie be
 _LEFT, _ACROSS, _TOP = 46.0, 140.0, 26.0  # points
 _HIGH, _HIGHER = 100.0, 150.0  # of one setting, of several
 _BESIDE, _BELOW = 38.0, 44.0  # from one panel to the next
+_THREE, _CLOSE = 96.0, 20.0  # the width of three in a row, and from one to the next
 _FEW = 4  # lines whose seeds can be told apart
 _GRID = 160  # places at which the median over the seeds is taken
-_TICK_CHARACTERS = 13  # in all, at one axis
-_DECADES = 5  # times the target, from where the start is shown on a logarithmic axis
-_UNKNOWN_WIDTH = 24  # characters
+_TICK_CHARACTER = 9.0  # points, with some air, that one needs
 
 
 def parts(table: pd.DataFrame) -> list[Part]:
@@ -66,30 +63,36 @@ def parts(table: pd.DataFrame) -> list[Part]:
             rows = rows.assign(look=rows["look"].replace(_DEVICES["cpu"], _DASHED))
             rows = rows.sort_values("device", ascending=False, kind="stable")  # the CPU on top
         found.append(Part(rows["workload"].iloc[0], rows["title"].iloc[0], rows))
-    return panels.few_lines([part for part in found if _drawable(part.frame)], "series")
+    found = panels.few_lines([part for part in found if _drawable(part.frame)], "series")
+    nowhere = _nowhere([part.frame for part in found])
+    return [part._replace(frame=part.frame.assign(nowhere=" ".join(nowhere))) for part in found]
 
 
 def figure(part: pd.DataFrame) -> Figure | None:
-    """Four panels that share their vertical axis."""
+    """A panel for each currency that a line is known in; they share their vertical axis."""
     if not _drawable(part):
         return None
     shown = panels.shown(part)
     looks = [Look(name, int(rows["look"].iloc[0])) for name, rows in _series(shown)]
     several = len(looks) > 1
     high = _HIGHER if several else _HIGH
-    below = _TOP + 2 * high + _BELOW + 46
+    drawn = [currency for currency in DRAWN if _in_any(part, currency)]
+    columns = 3 if len(drawn) == 3 else 2
+    across, beside = (_THREE, _CLOSE) if columns == 3 else (_ACROSS, _BESIDE)
+    lines = math.ceil(len(drawn) / columns)
+    below = _TOP + lines * high + (lines - 1) * _BELOW + 46
     fig = panels.sheet(below + panels.names_height(looks) * several)
-    up, is_log = _reach(part)
-    for number, currency in enumerate(DRAWN):
-        down, right = divmod(number, 2)
-        left, top = _LEFT + right * (_ACROSS + _BESIDE), _TOP + down * (high + _BELOW)
-        axes = panels.place(fig, left, top, _ACROSS, high)
-        _vertical(axes, up, is_log, labelled=not right)
+    up, is_log = metric_axis.reach(part)
+    for number, currency in enumerate(drawn):
+        down, right = divmod(number, columns)
+        left, top = _LEFT + right * (across + beside), _TOP + down * (high + _BELOW)
+        axes = panels.place(fig, left, top, across, high)
+        metric_axis.ticks(axes, up, is_log, labelled=not right)
         _panel(axes, part, currency, len(looks))
     first, one = fig.axes[0], part.iloc[0]
     better = "lower" if one["lower_is_better"] else "higher"
     panels.write(first, -40, 9, f"{shorten(one['metric'], 40)}, {better} is better")
-    _name_target(first, float(one["target"]), up, is_log)
+    metric_axis.name_target(first, float(one["target"]), up, is_log)
     if several:
         panels.names(fig, looks, below)
     return fig
@@ -129,7 +132,7 @@ def caption(part: pd.DataFrame) -> str:
         sentences = [f"{what}.", *(_ended(name, rows) for name, rows in every.items())]
     for currency in DRAWN:
         unknown = {name: rows for name, rows in every.items() if not _known(rows, currency)}
-        if unknown:
+        if unknown and currency not in str(one["nowhere"]).split():
             why = why_unknown(next(iter(unknown.values())), currency).rstrip(".")
             some = f" of {', '.join(unknown)}" if len(unknown) < len(every) else ""
             sentences.append(f"No {_NAMES.get(currency, currency)}{some}: {why}.")
@@ -137,15 +140,21 @@ def caption(part: pd.DataFrame) -> str:
 
 
 def absent(table: pd.DataFrame) -> str:
-    """Why there is no curve; "" if there is one."""
-    if parts(table):
-        return ""
-    return "No trial was evaluated: what became of each is in the table of all rows."
+    """Why there is no curve, or in which currencies there is none in any figure."""
+    if found := [part.frame for part in parts(table)]:
+        return " ".join(
+            f"Without {_NAMES.get(currency, currency)}: {why_unknown(found[0], currency)}."
+            for currency in _nowhere(found)
+        )
+    return (
+        "No trial was evaluated at a known cost: what became of each is in the table of all rows."
+    )
 
 
 def _drawable(part: pd.DataFrame) -> bool:
-    """Whether something was evaluated, against a target that is a number."""
-    return bool(part["value"].notna().any() and part["target"].notna().all())
+    """Whether something was evaluated at a known cost, against a target that is a number."""
+    evaluated = part["value"].notna().any() and part["target"].notna().all()
+    return bool(evaluated) and any(_in_any(part, currency) for currency in DRAWN)
 
 
 def _series(part: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
@@ -194,6 +203,16 @@ def _cheapest(what: str, every: Mapping[str, pd.DataFrame]) -> str:
     )
 
 
+def _nowhere(found: Sequence[pd.DataFrame]) -> list[str]:
+    """The currencies that no line of any figure is known in, told once for all of them."""
+    return [name for name in DRAWN if found and not any(_in_any(part, name) for part in found)]
+
+
+def _in_any(part: pd.DataFrame, currency: str) -> bool:
+    """Whether what a line of the figure took is known."""
+    return any(_known(rows, currency) for _, rows in _series(part))
+
+
 def _known(rows: pd.DataFrame, currency: str) -> bool:
     """Whether all seeds say what they used."""
     return bool(rows[f"{currency}_spent"].notna().all()) and times(rows, currency) is not None
@@ -207,49 +226,13 @@ def _expected(rows: pd.DataFrame, currency: str) -> str:
     return amount(expected_running_time(cost, there), currency)
 
 
-def _reach(part: pd.DataFrame) -> tuple[tuple[float, float], bool]:
-    """How far the vertical axis goes, and whether it is logarithmic.
-
-    From the target, with room for its name beyond, to the worst of the starts: one that diverges
-    leaves the panel.
-    """
-    target, lower = float(part["target"].iloc[0]), bool(part["lower_is_better"].iloc[0])
-    known = part[part["value"].notna()]
-    value, starts = known["value"], known.drop_duplicates("trial")["value"]
-    most = value.quantile(0.95 if lower else 0.05)
-    worst = max(starts.max(), most) if lower else min(starts.min(), most)
-    is_log = (
-        lower and bool(drawable(pd.Series([target, worst])).all()) and worst > _DECADES * target
-    )
-    if is_log:
-        return (target * (target / worst) ** 0.2, worst * (worst / target) ** 0.08), True
-    span = max(worst - target if lower else target - worst, 0.1 * abs(target)) or 1.0
-    if lower:
-        return (target - 0.22 * span, target + 1.08 * span), False
-    return (target - 1.08 * span, target + 0.22 * span), False
-
-
-def _vertical(axes: Axes, up: tuple[float, float], is_log: bool, labelled: bool) -> None:
-    ticks = panels.decades(up) if is_log else panels.even(up, write="{:.6g}".format)
-    labels = {at: text if labelled else "" for at, text in ticks.items()}
-    (log_axis if is_log else panels.linear)(axes.yaxis, up, labels)
-
-
 def _panel(axes: Axes, part: pd.DataFrame, currency: str, lines: int) -> None:
-    """One currency: the median of each line and its seeds, or why there are none.
+    """One currency: the median of each line and its seeds.
 
     The axis reaches as far as all lines need, those of the part's other figures too.
     """
     known = [rows for _, rows in _series(part) if _known(rows, currency)]
-    axes.set_xlabel(_NAMES.get(currency, currency), labelpad=2 if known else 18)
-    if not known:
-        why = textwrap.shorten(f"not known: {why_unknown(part, currency)}", 5 * _UNKNOWN_WIDTH)
-        axes.text(
-            *(0.5, 0.5, textwrap.fill(why, _UNKNOWN_WIDTH)), transform=axes.transAxes,
-            ha="center", va="center", color=MUTED, fontsize=9,
-        )  # fmt: skip
-        panels.linear(axes.xaxis, (0, 1), {})
-        return
+    axes.set_xlabel(_NAMES.get(currency, currency), labelpad=2)
     target = float(part["target"].iloc[0])
     axes.axhline(target, color=INK, linewidth=1.0, linestyle=(0, (4, 2)))
     x = _horizontal(axes, pd.concat(known)[currency], currency, several=lines > 1)
@@ -275,27 +258,24 @@ def _horizontal(axes: Axes, used: pd.Series, currency: str, several: bool) -> Fl
     if several and positive(used).any():
         left = float(used[positive(used)].min()) / 1.5
         ends = (left / 1.2, right * 1.2)
-        labels = panels.decades(ends, write=_write(currency), most=3)
-        if sum(map(len, labels.values())) > _TICK_CHARACTERS:
-            labels = panels.decades(ends, write=_write(currency), most=2)
-        log_axis(axes.xaxis, ends, labels)
+        log_axis(axes.xaxis, ends, _few_ticks(axes, panels.decades, ends, currency))
         return np.geomspace(left, max(right, left), _GRID)
     ends = (0.0, 1.04 * right or 1.0)
-    panels.linear(axes.xaxis, ends, panels.even(ends, write=_write(currency), most=3))
+    panels.linear(axes.xaxis, ends, _few_ticks(axes, panels.even, ends, currency))
     return np.linspace(0.0, right, _GRID)
+
+
+def _few_ticks(
+    axes: Axes, ticks: Callable[..., dict[float, str]], ends: tuple[float, float], currency: str
+) -> dict[float, str]:
+    """As many as do not run together in the axes' width."""
+    room = axes.get_position().width * style.WIDTH / _TICK_CHARACTER
+    for most in (3, 2, 1):
+        labels = ticks(ends, write=_write(currency), most=most)
+        if sum(len(label) + 1 for label in labels.values()) <= room:
+            break
+    return labels
 
 
 def _write(currency: str) -> Callable[[float], str]:
     return compact if currency in ("samples", "flops") else partial(tick, currency=currency)
-
-
-def _name_target(axes: Axes, target: float, up: tuple[float, float], is_log: bool) -> None:
-    """The target's value beside its line, on the side that no curve comes from."""
-    share = (target - up[0]) / (up[1] - up[0])
-    if is_log:
-        share = math.log(target / up[0]) / math.log(up[1] / up[0])
-    below = share < 0.5
-    axes.text(
-        *(0.02, share - 0.03 if below else share + 0.03, f"target {power(target)}"),
-        transform=axes.transAxes, va="top" if below else "bottom", color=INK, fontsize=9.5,
-    )  # fmt: skip

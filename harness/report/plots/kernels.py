@@ -9,9 +9,10 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.patches import Rectangle
 
 from harness.record import OK
-from harness.report.frame import comparable, measured
+from harness.report.frame import comparable, doubts, measured
 from harness.report.plots import style
 from harness.report.plots.style import INK, MUTED, PAPER, WIDTH, Part
 from harness.report.plots.ticks import limits, log_axis, ratio_ticks, time_ticks
@@ -22,7 +23,8 @@ TITLE = "Kernels"
 INTRO = (
     "Each case with the median time of every provider (left, lower is faster) and its speedup over "
     "the baseline (right, above 1× is faster), the largest speedup first. Whiskers are 95 % "
-    "intervals: where one reaches 1×, the two are the same or the measurement cannot tell."
+    "intervals: where one reaches 1×, the two are the same or the measurement cannot tell. On "
+    "hollow dots no verdict may stand, and they have no speedup; the caption says why."
 )
 
 MAX_CASES = 16  # in one figure
@@ -63,10 +65,8 @@ def figure(part: pd.DataFrame) -> Figure | None:
     speedup = fig.add_axes(((_LEFT + width + _BETWEEN) / WIDTH, bottom / height, *size))
     _axes(time, speedup, rows, body)
     _legend(fig, names, height)
-    behind = {"facecolor": PAPER, "edgecolor": "none", "pad": 0.5}
     for case, y in zip(rows["case"][case_starts], rows["y"][case_starts], strict=True):
-        place = (_LEFT / WIDTH, 1 - (top + y - 3) / height)
-        fig.text(*place, shorten(case, 58), color=INK, bbox=behind)
+        _heading(fig, case, top + y, height)
     for _, dots in rows.groupby("look"):
         _dots(time, dots, "median_s", "low", "high")
         _dots(speedup, dots[comparable(dots)], "speedup", "speedup_low", "speedup_high")
@@ -102,6 +102,9 @@ def caption(part: pd.DataFrame) -> str:
     for provider, block in rows[comparable(rows)].groupby("provider", sort=False):
         words = tally(block["verdict"].tolist())
         sentences.append(f"{provider} in {count(len(block), 'case')}: {words}.")
+    compared = rows[(rows["provider"] != rows["baseline"]) & ~comparable(rows)]
+    if why := style.tally_doubts(_why_no_verdict(compared, rows)):
+        sentences.append(f"{len(compared)} without a verdict: {why}.")
     states = part.loc[part["status"] != OK, "status"].value_counts()
     missing = ", ".join(f"{number} {state}" for state, number in states.items())
     if missing:
@@ -141,11 +144,38 @@ def _drawn(part: pd.DataFrame) -> tuple[pd.DataFrame, int]:
 
 def _why_no_speedup(rows: pd.DataFrame) -> list[str]:
     is_baseline = rows["provider"] == rows["baseline"]
-    reasons = rows["speedup_reason"]
+    reasons = _why_no_verdict(rows, rows)
     return [
-        "the baseline" if base else reason or "no interval known"
+        "the baseline" if base else reason
         for base, reason in zip(is_baseline, reasons, strict=True)
     ]
+
+
+def _why_no_verdict(compared: pd.DataFrame, rows: pd.DataFrame) -> pd.Series:
+    """Of rows without a speedup: their own doubt, their baseline's or the reason on file."""
+    baselines = rows[rows["provider"] == rows["baseline"]].drop_duplicates("case", keep="last")
+    doubt = dict(zip(baselines["case"], doubts(baselines), strict=True))
+    own = doubts(compared)
+    told = [
+        mine
+        or (f"with the baseline {theirs}" if (theirs := doubt.get(case, "")) else "")
+        or reason
+        or "with no interval known"
+        for mine, case, reason in zip(
+            own, compared["case"], compared["speedup_reason"], strict=True
+        )
+    ]
+    return pd.Series(told, index=compared.index, dtype="object")
+
+
+def _heading(fig: Figure, case: str, down: float, height: float) -> None:
+    """A case's name over both panels, whose lines stop there: names are long."""
+    strip = Rectangle(
+        (0, 1 - (down + 1) / height), 1, (_LINE + 1) / height, facecolor=PAPER, edgecolor="none",
+        transform=fig.transFigure, zorder=5,
+    )  # fmt: skip
+    fig.add_artist(strip)
+    fig.text(_LEFT / WIDTH, 1 - (down - 3) / height, shorten(case, 58), color=INK, zorder=6)
 
 
 def _axes(time: Axes, speedup: Axes, rows: pd.DataFrame, body: float) -> None:
@@ -177,6 +207,8 @@ def _dots(axes: Axes, rows: pd.DataFrame, value: str, low: str, high: str) -> No
     y = rows["y"] + _DOT / 2
     axes.hlines(y, rows[low], rows[high], color=color, linewidth=1.4)
     axes.plot(rows[value], y, color=color, linestyle="none", marker=marker, markersize=5.5)
+    open_ones = doubts(rows) != ""
+    style.hollow(axes, np.column_stack([rows[value], y])[open_ones], look)
 
 
 def _legend(fig: Figure, names: pd.DataFrame, height: float) -> None:

@@ -69,7 +69,7 @@ def figure(part: pd.DataFrame) -> Figure | None:
     ends = []
     for look, (name, line) in enumerate(lines):
         color = style.line(
-            axes, line.assign(batch=line["ranks"]), "value", "low", "high", look, hollow=False
+            axes, line.assign(batch=line["ranks"]), "value", "low", "high", look, dashed=False
         )
         ends.append(style.End(line["ranks"].iloc[-1], line["value"].iloc[-1], name, color))
     style.end_labels(axes, ends)

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from harness.report.crossover import Crossover, crossing, device_ratio
 from harness.report.frame import comparable, measured, results, workloads
 from harness.report.plots import panels, style
-from harness.report.plots.style import INK, PAPER, WIDTH, Part
+from harness.report.plots.style import INK, WIDTH, Part
 from harness.report.plots.ticks import batch_ticks, limits, log_axis, ratio_ticks
 from harness.report.words import count, processor, ratio, shorten, tally, whole
 
@@ -19,8 +19,8 @@ SOURCE = "rows"
 TITLE = "Speedup against batch size"
 INTRO = (
     "Above 1× is faster. Whiskers are 95 % intervals: where one reaches 1×, the two are the same "
-    "or the measurement cannot tell. A shaded band is a crossover's interval. Workloads that were "
-    "compared at one batch size stand below each other in one figure."
+    "or the measurement cannot tell. Dashes are the CPU. A shaded band is a crossover's "
+    "interval. Workloads that were compared at one batch size stand below each other in one figure."
 )
 
 MAX_LINES = 24  # workloads at one batch size in one figure
@@ -72,8 +72,8 @@ def figure(part: pd.DataFrame) -> Figure | None:
     axes.axhline(1.0, color=INK, linewidth=1.0)
     ends = []
     for name, rows in series:
-        hollow = rows["device"].iloc[0] == "cpu"
-        color = style.line(axes, rows, "value", "low", "high", rows["look"].iloc[0], hollow)
+        dashed = rows["device"].iloc[0] == "cpu"
+        color = style.line(axes, rows, "value", "low", "high", rows["look"].iloc[0], dashed)
         if (cross := _crossover(rows)) and cross.high > 0 and cross.low < math.inf:
             low, high = max(cross.low, across[0]), min(cross.high, across[1])
             axes.axvspan(low, high, color=color, alpha=0.15, linewidth=0)
@@ -198,8 +198,7 @@ def _below_each_other(part: pd.DataFrame) -> Figure:
 def _dot(axes: Axes, y: float, row: pd.Series, name: str) -> None:
     look = style.of(int(row["look"])) | {"linestyle": "none"}
     axes.hlines([y], row["low"], row["high"], color=look["color"], linewidth=1.4)
-    fill = PAPER if row["device"] == "cpu" else look["color"]
-    axes.plot([row["value"]], [y], **look, markerfacecolor=fill)
+    axes.plot([row["value"]], [y], **look)
     axes.annotate(
         *(name, (0, y), (-8, 0)), xycoords=("axes fraction", "data"),
         textcoords="offset points", ha="right", va="center_baseline", color=INK,

@@ -14,9 +14,11 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import matplotlib
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
 from harness.report.frame import results
 from harness.report.words import count, shorten
@@ -66,7 +68,7 @@ MODES = ("warm", "cold", "graph", "host")
 _DRAWN = [
     *("kind", "subject", "case", "direction", "dtype", "batch", "mode"),
     *("provider", "baseline", "device", "device_name", "status", "reason", "n", "samples"),
-    *("median_s", "median_low_s", "median_high_s"),
+    *("median_s", "median_low_s", "median_high_s", "throttled"),
     *("speedup", "speedup_low", "speedup_high", "speedup_reason", "noise_floor", "verdict"),
     *("flops", "bytes", "roof_share", "roof_bound", "trust", "trust_reasons"),
     *("correctness_error", "correctness_bound", "energy_j", "energy_net_j", "energy_net_j_reason"),
@@ -148,14 +150,13 @@ def left_out_words(lines: int) -> list[str]:
     return [f"{count(lines, 'more line')} only in the table of all rows."] if lines else []
 
 
-def panel(right: float = 20.0) -> tuple[Figure, Axes]:
-    """A figure with one pair of axes and `right` points beside them for labels."""
-    figure = Figure(figsize=(WIDTH / 72, HEIGHT / 72))
+def panel(right: float = 20.0, high: float = HEIGHT - 66.0) -> tuple[Figure, Axes]:
+    """A figure with axes `high` points high and `right` points beside them for labels."""
     left, bottom, top = 56.0, 42.0, 24.0
-    box = (left / WIDTH, bottom / HEIGHT)
-    return figure, figure.add_axes(
-        (*box, (WIDTH - left - right) / WIDTH, (HEIGHT - bottom - top) / HEIGHT)
-    )
+    height = high + bottom + top
+    figure = Figure(figsize=(WIDTH / 72, height / 72))
+    box = (left / WIDTH, bottom / height)
+    return figure, figure.add_axes((*box, (WIDTH - left - right) / WIDTH, high / height))
 
 
 def room_for(texts: Sequence[str]) -> float:
@@ -164,9 +165,12 @@ def room_for(texts: Sequence[str]) -> float:
 
 
 def line(
-    axes: Axes, rows: pd.DataFrame, value: str, low: str, high: str, look: int, hollow: bool
+    axes: Axes, rows: pd.DataFrame, value: str, low: str, high: str, look: int, dashed: bool
 ) -> str:
-    """One series against batch size, its intervals as whiskers; returns its colour."""
+    """One series against batch size, its intervals as whiskers; returns its colour.
+
+    Where `rows` have a column `doubt`, the points with one are hollow.
+    """
     color, marker = color_of(look), marker_of(look)
     axes.vlines(rows["batch"], rows[low], rows[high], color=color, linewidth=1.2)
     axes.plot(
@@ -175,10 +179,24 @@ def line(
         color=color,
         marker=marker,
         markersize=_SIZES.get(marker, 5.4),
-        markerfacecolor=PAPER if hollow else color,
-        linestyle=(0, (4, 2)) if hollow else "-",
+        linestyle=(0, (4, 2)) if dashed else "-",
     )
+    if "doubt" in rows:
+        hollow(axes, rows.loc[rows["doubt"] != "", ["batch", value]].to_numpy(), look)
     return color
+
+
+def hollow(axes: Axes, points: NDArray[np.float64], look: int) -> None:
+    """Open what was drawn at these points, [n, 2]: no verdict may stand on them."""
+    if len(points):
+        how = of(look) | {"linestyle": "none", "markerfacecolor": PAPER}
+        axes.plot(points[:, 0], points[:, 1], **how)
+
+
+def tally_doubts(doubts: pd.Series) -> str:
+    """e.g. "2 disturbed, 1 without an interval"; "" where there are none."""
+    some = doubts[doubts != ""].value_counts()
+    return ", ".join(f"{number} {why}" for why, number in some.items())
 
 
 def color_of(look: int) -> str:
@@ -205,7 +223,8 @@ def of(look: int) -> dict[str, Any]:
 def axis_titles(axes: Axes, x: str, y: str) -> None:
     """What the axes show: y's above it and not turned, so that it reads at once."""
     axes.set_xlabel(x, labelpad=4)
-    axes.text(-48 / _points(axes)[0], 1.06, y, transform=axes.transAxes, color=MUTED)
+    width, height = _points(axes)
+    axes.text(-48 / width, 1 + 10 / height, y, transform=axes.transAxes, color=MUTED)
 
 
 def end_labels(axes: Axes, ends: Sequence[End]) -> None:
@@ -258,5 +277,6 @@ def series_name(provider: str, device: str, dtype: str) -> str:
 
 
 def _points(axes: Axes) -> tuple[float, float]:
-    box = axes.get_position()
-    return box.width * WIDTH, box.height * HEIGHT
+    box, figure = axes.get_position(), axes.figure
+    assert isinstance(figure, Figure)
+    return box.width * WIDTH, box.height * figure.get_figheight() * 72

@@ -19,7 +19,7 @@ from harness.report.plots import panels, style
 from harness.report.plots.panels import Look
 from harness.report.plots.style import WIDTH, Part
 from harness.report.plots.ticks import limits, log_axis, time_ticks
-from harness.report.trials import families, finals, groups, variants
+from harness.report.trials import families, finals, groups, variants, why_unknown
 from harness.report.words import count, processor
 
 SOURCE = "trials"
@@ -69,7 +69,8 @@ def parts(table: pd.DataFrame) -> list[Part]:
         look = each["workload"].map({name: number for number, name in enumerate(names)})
         each = each.assign(look=look, series=each["workload"])
         found.append(Part("Workloads", f"each at its own setting, on {processor(device)}", each))
-    return panels.few_lines([part for part in found if _lines(part.frame)], "series")
+    found = [part._replace(frame=_timed(part.frame)) for part in found]
+    return panels.few_lines([part for part in found if len(part.frame)], "series")
 
 
 def figure(part: pd.DataFrame) -> Figure | None:
@@ -128,6 +129,8 @@ def caption(part: pd.DataFrame) -> str:
     words.append(f"Of {count(len(lines), 'setting')}, {every} got there with every seed.")
     if short:
         words.append(f"Not with every seed: {', '.join(short)}.")
+    if untimed := part["untimed"].iloc[0]:
+        words.append(f"No times of {untimed}.")
     return " ".join(words)
 
 
@@ -136,6 +139,17 @@ def absent(table: pd.DataFrame) -> str:
     if parts(table):
         return ""
     return "No trial of this run has a time: what became of each is in the table of all rows."
+
+
+def _timed(rows: pd.DataFrame) -> pd.DataFrame:
+    """The trials of settings that have a line; `untimed` says which have none, and why."""
+    settings = [of for _, of in groups(rows, ["series", "setting"])]
+    known = [of for of in settings if _line(of)]
+    untimed = [of for of in settings if not _line(of)]
+    names = ", ".join(dict.fromkeys(str(of["series"].iloc[0]) for of in untimed))
+    why = why_unknown(untimed[0], "seconds").rstrip(".") if untimed else ""
+    told = f"{names}: {why}" if untimed else ""
+    return pd.concat([rows.iloc[:0], *known]).assign(untimed=told)
 
 
 def _lines(part: pd.DataFrame) -> list[Line]:

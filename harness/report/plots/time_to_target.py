@@ -25,7 +25,7 @@ INTRO = (
     "Seconds of training to the target against batch size, lower is better, both axes "
     "logarithmic: the median over the seeds, with whiskers from the least to the most. A whisker "
     "to the upper edge is a seed that did not get there, an arrow there a batch size of which "
-    "half of the seeds or more did not. Hollow markers and dashes are the CPU. Evaluation is "
+    "half of the seeds or more did not. Dashes are the CPU. Evaluation is "
     "left out, tuning too."
 )
 
@@ -64,8 +64,8 @@ def figure(part: pd.DataFrame) -> Figure | None:
         low = there["low"].clip(lower=up[0])
         rows = there.assign(low=low, high=there["high"].clip(upper=up[1]))
         device = line["device"].iloc[0]
-        look, hollow = _DEVICES.get(device, 3), device == "cpu"
-        color = style.line(axes, rows, "median", "low", "high", look, hollow)
+        look, dashed = _DEVICES.get(device, 3), device == "cpu"
+        color = style.line(axes, rows, "median", "low", "high", look, dashed)
         _arrows(axes, line[line["median"] == math.inf], up[1], color)
         if len(there):
             ends.append(style.End(there["batch"].iloc[-1], there["median"].iloc[-1], name, color))
