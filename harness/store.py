@@ -10,6 +10,7 @@ a resumed run has all its rows in it. Imports neither torch nor triton.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -204,6 +205,8 @@ def find(results: Path, wanted: str) -> Path:
         return Path(wanted)
     if Path(wanted).is_dir():
         raise StoreError(f"no run in {wanted}: it has no {ROWS}")
+    if Path(wanted).name != wanted:
+        raise StoreError(f"no run in {wanted}: there is no such folder")
     known = runs(results)
     matching = known[:1] if wanted == "last" else [run for run in known if run.name == wanted]
     if len(matching) == 1:
@@ -285,9 +288,10 @@ def _cannot_write(run: Path, error: OSError) -> str:
 
 
 def _cannot_begin(run: Path, error: OSError) -> str:
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
     return (
-        f"cannot write results to {run}: {error.strerror or error}; free space there or choose "
-        "another folder with --results"
+        f"cannot write results to {run}: {error.strerror or error}; "
+        f"{'free space there or ' if full else ''}choose another folder with --results"
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -122,10 +123,15 @@ def _workload(options: Options) -> Workload:
     given = "--mnist" if options.mnist else ", ".join(f"--{name}" for name in options.files)
     if not hasattr(module, wanted):
         raise CannotTrain(f"{options.workload} has no use for {given}")
+    make, files = getattr(module, wanted), {} if options.mnist else options.files
+    taken = inspect.signature(make).parameters
+    if useless := [f"--{name}" for name in files if name not in taken]:
+        raise CannotTrain(f"{options.workload} has no use for {', '.join(useless)}")
+    needed = [name for name, one in taken.items() if one.default is one.empty]
+    if lacking := [f"--{name}" for name in needed if name not in files]:
+        raise CannotTrain(f"{options.workload} with {given} needs {', '.join(lacking)} too")
     try:
-        return getattr(module, wanted)(**({} if options.mnist else options.files))
-    except TypeError:
-        raise CannotTrain(f"{options.workload} does not take {given} alone or at all") from None
+        return make(**files)
     except (ValueError, OSError) as error:
         raise CannotTrain(str(error)) from None
 

@@ -64,8 +64,10 @@ def read(results: Path, wanted: Sequence[str]) -> tuple[list[Run], Path]:
 
 def _find(results: Path, wanted: str) -> Path:
     if wanted == "last" and not store.runs(results):
+        committed = store.runs(results / "reference")
         raise store.StoreError(
             f"no run in {results}: there are none before pytest --benchmark-only has measured one"
+            + (f"; the committed one is {committed[0]}" if committed else "")
         )
     try:
         return store.find(results, wanted)

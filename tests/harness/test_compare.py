@@ -169,6 +169,8 @@ def test_what_else_differs_is_said(runs, capsys):
         (["old", "old"], "OLD and NEW are the same run"),
         (["old", "copy"], "OLD and NEW are the same run"),
         (["old", "lost"], "no run 'lost'"),
+        (["old", "m/lost"], "no run in m/lost: there is no such folder"),
+        (["old", "/nowhere"], "no run in /nowhere: there is no such folder"),
         (["old", "empty"], "nothing was measured in"),
         (["old", "apart"], "no row was measured in both old and apart"),
     ],

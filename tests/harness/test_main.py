@@ -55,7 +55,13 @@ def test_a_run_that_is_not_there_is_one_line(results, capsys):
     assert main(["report", "--results", str(results), "lost"]) == 2
     assert "no run 'lost'" in said(capsys)[1]
     assert main(["report", "--results", str(results / "nowhere")]) == 2
-    assert "there are none" in said(capsys)[1]
+    assert "there are none before pytest --benchmark-only" in said(capsys)[1]
+
+
+def test_in_a_fresh_clone_the_committed_run_is_named(results, capsys):
+    reference = results.rename(results.parent / "reference")
+    assert main(["report", "--results", str(reference.parent)]) == 2
+    assert said(capsys)[1].endswith(f"the committed one is {reference}/machine/first")
 
 
 def test_a_run_without_rows_is_one_line(results, capsys):

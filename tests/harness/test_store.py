@@ -4,6 +4,7 @@ import dataclasses
 import errno
 import json
 import os
+from pathlib import Path
 
 import pytest
 
@@ -177,3 +178,19 @@ def test_writing_whole_or_not_at_all(tmp_path):
 def test_a_row_cannot_be_changed():
     with pytest.raises(dataclasses.FrozenInstanceError):
         row().id = "b"
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        (errno.ENOSPC, "No space left on device; free space there or choose another folder"),
+        (errno.ENOENT, "No such file or directory; choose another folder with --results"),
+    ],
+)
+def test_why_a_run_cannot_begin_is_what_the_system_says(tmp_path, monkeypatch, code, words):
+    def refuse(self, **_):
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    with pytest.raises(StoreError, match=words):
+        Store(tmp_path / "run", {})
