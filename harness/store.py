@@ -288,10 +288,10 @@ def _cannot_write(run: Path, error: OSError) -> str:
 
 
 def _cannot_begin(run: Path, error: OSError) -> str:
-    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+    room = "free space there or " if error.errno in (errno.ENOSPC, errno.EDQUOT) else ""
     return (
-        f"cannot write results to {run}: {error.strerror or error}; "
-        f"{'free space there or ' if full else ''}choose another folder with --results"
+        f"cannot write results to {run}: {error.strerror or error}; {room}choose another folder "
+        "with --results"
     )
 
 
