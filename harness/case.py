@@ -131,6 +131,15 @@ def run(comparison: Comparison, providers: Sequence[str], setting: Setting) -> d
         if isinstance(one, Measurement):
             first = verdicts[name][1] or one.first_call_s
             measured[name] = replace(one, first_call_s=first)
+    launched: dict[str, dict[str, Any]] = {}
+    for name, one in measured.items():
+        if isinstance(one, Measurement) and name not in failed:
+            try:
+                call = _bound(right[name], checker.timed)
+                launched[name] = fields_of.launch(call, setting.device)
+            except Exception as error:
+                words = f"after it was timed: {_first_line(error)}"
+                failed[name] = (_status_of(error, ""), words)
     results = {}
     for name in providers:
         fields = dict(known)
@@ -149,7 +158,7 @@ def run(comparison: Comparison, providers: Sequence[str], setting: Setting) -> d
             results[name] = Result(_row_fields(fields, name, *failed[name]))
             continue
         assert isinstance(outcome, Measurement)
-        fields |= fields_of.timing(outcome)
+        fields |= fields_of.timing(outcome) | launched[name]
         baseline = measured.get(comparison.baseline)
         if comparison.baseline in failed:
             baseline = None
@@ -161,10 +170,11 @@ def run(comparison: Comparison, providers: Sequence[str], setting: Setting) -> d
         fields |= fields_of.state(before, after)
         if setting.device == "cpu":
             fields |= fields_of.cores(*cores)
-        fields |= fields_of.doubts(fields)
-        fields |= payback.fields(
-            fields, fields_of.timing(baseline) if isinstance(baseline, Measurement) else None
-        )
+        against = None
+        if isinstance(baseline, Measurement):
+            against = fields_of.timing(baseline) | launched[comparison.baseline]
+        fields |= fields_of.doubts(fields, against)
+        fields |= payback.fields(fields, against)
         try:
             fields |= fields_of.resources(
                 _bound(right[name], checker.timed),

@@ -7,13 +7,17 @@ import math
 import statistics
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import torch
 
 SAMPLE_S = 1e-3  # iterations are repeated until a sample lasts this long, 2000 x a GPU event's tick
+# A graph of so many of the shortest kernels, 1 us each, lasts 500 ticks of an event; each more is
+# held in memory, and captured at the speed of Python.
 MAX_GRAPH_ITERATIONS = 256
 WARM_UP = 3  # iterations before a CUDA graph is captured
+LEAD_S = 0.5e-3  # a GPU's caches are flushed for so long that Python is ahead of it meanwhile
 CPU_FLUSH_BYTES = 128 * 2**20  # a server's last-level cache is shared, and rarely ours to fill
 
 # A taker takes samples: (call, iterations, count) -> seconds per iteration of each sample.
@@ -70,14 +74,35 @@ def _by_events(before: Callable[[], object]) -> Taker:
 
 
 def _flusher(device: str) -> tuple[Callable[[], object], int]:
-    """A function that overwrites the caches, and how many bytes it writes."""
+    """A function that overwrites the caches, and how many bytes it writes.
+
+    It then reads as many elsewhere: what is written stays in the cache until it has to go, and
+    would be going while the call is timed. On a GPU it reads until Python has surely queued the
+    call: else the call would be waited for between its two events.
+    """
     if device == "cuda":
         l2 = torch.cuda.get_device_properties(torch.cuda.current_device()).L2_cache_size
         size = max(2 * l2, 64 * 2**20)
     else:
         size = CPU_FLUSH_BYTES
-    buffer = torch.empty(size // 4, dtype=torch.int32, device=device)
-    return lambda: buffer.add_(1) if device == "cpu" else buffer.zero_(), size
+    written = torch.empty(size // 4, device=device)
+    elsewhere = torch.ones(size // 4, device=device)  # zeros may all be one page of a CPU's memory
+    total = torch.empty((), device=device)
+
+    def read() -> None:
+        torch.sum(elsewhere, 0, out=total)
+
+    reads = 1
+    if device == "cuda":
+        lasts = statistics.median(_by_events(before=nothing)(read, 1, 9))
+        reads = math.ceil(LEAD_S / lasts)
+
+    def flush() -> None:
+        written.zero_()
+        for _ in range(reads):
+            read()
+
+    return flush, size
 
 
 def calibrated(call: Callable[[], object], synchronize: Callable[[], object]) -> int:
@@ -101,19 +126,36 @@ def calibrated(call: Callable[[], object], synchronize: Callable[[], object]) ->
         iterations *= 4
 
 
-def captured(call: Callable[[], object], iterations: int) -> tuple[int, Callable[[], object]]:
-    """How many of the iterations a CUDA graph holds, and its replay.
+def captured(call: Callable[[], object], take: Taker) -> tuple[int, Callable[[], object]]:
+    """A CUDA graph whose replay lasts SAMPLE_S, of MAX_GRAPH_ITERATIONS at most.
+
+    A graph of one iteration is timed, and one of more is made by that: how long iterations last
+    without a graph says more of Python.
+
+    Args:
+        call: an iteration.
+        take: the clock of a replay.
+
+    Returns:
+        How many iterations the graph holds, and its replay.
 
     Raises:
         RuntimeError: the call does what a graph cannot hold.
     """
-    iterations = min(iterations, MAX_GRAPH_ITERATIONS)
 
     def repeat(count: int) -> None:
         for _ in range(count):
             call()
 
-    return iterations, recorded(lambda: repeat(WARM_UP), lambda: repeat(iterations))
+    iterations = 1
+    while True:
+        replay = recorded(partial(repeat, WARM_UP), partial(repeat, iterations))
+        taken = statistics.median(take(replay, 1, 5))
+        if taken >= SAMPLE_S / 2 or iterations == MAX_GRAPH_ITERATIONS:
+            return iterations, replay
+        # a replay's own cost is more of a short graph than of a long one: look again
+        iterations = min(math.ceil(iterations * SAMPLE_S / taken), MAX_GRAPH_ITERATIONS)
+        del replay  # with the memory that its graph holds
 
 
 def recorded(prepare: Callable[[], object], work: Callable[[], object]) -> Callable[[], object]:

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from harness import contention, datasheet
-from harness.clocks import launch_s
+from harness.clocks import LEAD_S, launch_s
 from harness.comparison import Comparison
 from harness.energy import measure_energy
 from harness.environment import DeviceState
@@ -18,6 +18,9 @@ from harness.record import ABOUT_MEASURING
 from harness.roofline import Roofs, cache_bytes
 from harness.statistics import speedup_freedom, speedup_interval
 from harness.timing import Measurement
+
+UNSTEADY = 1.25  # a launch may take so many times its median
+NOTICED = 0.01  # a share of a time that may be wrong: no less is told apart as faster or slower
 
 
 def timing(m: Measurement) -> dict[str, Any]:
@@ -121,16 +124,50 @@ def cores(waited: float | None, stolen: float | None) -> dict[str, Any]:
     return fields | {"throttled": bool(found), "throttle_reasons": "; ".join(found) or "none"}
 
 
-def doubts(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """No interval, and so no verdict, for a speedup that the row's own figures speak against."""
-    if fields["device"] == "cpu" and fields.get("throttled"):
+def doubts(fields: Mapping[str, Any], baseline: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """No interval, and so no verdict, for a speedup that the figures speak against.
+
+    Args:
+        fields: the row's, timing and launch among them.
+        baseline: median_s and launch_s of what the speedup is against, where it was timed.
+    """
+    device, mode = fields["device"], fields.get("mode")
+    launched = device == "cuda" and fields.get("direction") != "transfer"  # which the host does
+    if device == "cpu" and fields.get("throttled"):
         why = f"not to be trusted: {fields['throttle_reasons']}"
     elif fields.get("above_roof"):
         why = "not to be trusted: it is faster than the roof measured in this run"
+    elif launched and (waited := _waited(fields, mode)):
+        why = waited
+    elif launched and baseline and (waited := _waited(baseline, mode)):
+        why = f"as for the baseline, {waited}"
     else:
         return {}
     ends = ("speedup_low", "speedup_high")
     return dict.fromkeys(ends) | {f"{end}_reason": why for end in ends}
+
+
+def _waited(timed: Mapping[str, Any], mode: str | None) -> str | None:
+    """Why the time may be Python's and not the GPU's; None where it is the GPU's, or meant to be
+    both."""
+    launch, median = timed.get("launch_s"), timed.get("median_s")
+    if launch is None or median is None:
+        return None
+    launch_at_most = launch * UNSTEADY
+    if mode == "warm" and launch_at_most > median:
+        meant = f"of {1e6 * median:.3g} µs"
+    elif mode == "cold" and launch_at_most - LEAD_S > NOTICED * median:
+        meant = f"where the caches are flushed for {1e6 * LEAD_S:.3g} µs"
+    else:
+        return None
+    return f"the GPU waited for Python: launch {1e6 * launch:.3g} µs {meant}; see mode graph"
+
+
+def launch(call: Callable[[], object], device: str) -> dict[str, Any]:
+    """The field launch_s, of an iteration."""
+    if device == "cpu":
+        return {"launch_s_reason": "on a CPU the call returns when its work is done"}
+    return {"launch_s": launch_s(call)}
 
 
 def resources(
@@ -141,7 +178,7 @@ def resources(
     preset: str,
     deadline: float = math.inf,
 ) -> dict[str, Any]:
-    """Peak memory, launch and, up to time.perf_counter() = deadline, energy of one iteration."""
+    """Peak memory and, up to time.perf_counter() = deadline, energy of one iteration."""
     fields: dict[str, Any] = {}
     if device == "cuda":
         call()  # what is kept from the last call with these inputs is there before it is counted
@@ -152,10 +189,8 @@ def resources(
         torch.cuda.synchronize()
         # inputs are held before the call, so this is what the call adds to them
         fields["peak_memory_bytes"] = torch.cuda.max_memory_allocated() - held
-        fields["launch_s"] = launch_s(call)
     else:
         fields["peak_memory_bytes_reason"] = "torch keeps no peak of its memory on the CPU"
-        fields["launch_s_reason"] = "on a CPU the call returns when its work is done"
     names = ("energy_j", "energy_net_j", "energy_method")
     one = "warm" if device == "cuda" else "host"
     if preset != "full" or mode != one or kind in ABOUT_MEASURING:

@@ -3,7 +3,8 @@
 A case takes at least max(flops / peak FLOP/s, bytes / peak byte/s) seconds; the share of the
 roof is that time over the measured one (Williams, Waterman & Patterson 2009, doi
 10.1145/1498765.1498785). The peak byte/s is a copy's: out of memory, or out of the cache where
-the case's bytes fit there and the mode leaves them in it.
+the case's bytes fit there and the mode leaves them in it. The peak FLOP/s is the best product's:
+on a GPU the largest one is held down by its power, and a smaller one may clock higher.
 """
 
 from __future__ import annotations
@@ -16,10 +17,11 @@ from torch import Tensor
 
 from harness.comparison import Comparison
 from harness.environment import cpu_cache_bytes
+from harness.faults import TOLERANCE
 
 MEMORY, CACHE, PRODUCT = "memory", "cache", "product"
 COPY_BYTES = {"cpu": 2**26, "cuda": 2**30}  # read; as many are written
-PRODUCT_SIZE = {"cpu": 1024, "cuda": 8192}
+PRODUCT_SIZES = {"cpu": (1024,), "cuda": (4096, 8192)}
 DEFAULT_CACHE_BYTES = 2**20
 
 
@@ -41,23 +43,32 @@ class Roofs:
         """FLOP/s of a product in `dtype`, or byte/s of a copy; None where it failed."""
         key = what, dtype if what == PRODUCT else ""
         if key not in self._peaks:
-            comparison = product(self.device, dtype) if what == PRODUCT else copy(self.device, what)
             # a copy within a GPU's cache takes less time than its launch
             short = "graph" if what == CACHE else "warm"
-            seconds = self._measure(comparison, short if self.device == "cuda" else "host")
-            work = comparison.flops if what == PRODUCT else comparison.bytes
-            self._peaks[key] = work / seconds if work and seconds else None
+            mode = short if self.device == "cuda" else "host"
+            found = [self._rate(case, mode) for case in self._cases(what, dtype)]
+            self._peaks[key] = max((rate for rate in found if rate), default=None)
         if what == CACHE and (memory := self.peak(MEMORY, dtype)):
             # a cache is no slower than what is behind it, whatever a short copy's launch costs
             return max(memory, self._peaks[key] or 0.0)
         return self._peaks[key]
+
+    def _cases(self, what: str, dtype: str) -> list[Comparison]:
+        if what == PRODUCT:
+            return [product(self.device, dtype, n) for n in PRODUCT_SIZES[self.device]]
+        return [copy(self.device, what)]
+
+    def _rate(self, case: Comparison, mode: str) -> float | None:
+        seconds, work = self._measure(case, mode), case.flops or case.bytes
+        return work / seconds if work and seconds else None
 
     def share(self, case: Comparison, median: float, high: float, mode: str) -> dict[str, Any]:
         """The fields roof_share, roof_bound and above_roof of a row.
 
         Args:
             case: its flops, bytes and dtype count.
-            median, high: seconds an iteration, and the slow end of the interval.
+            median, high: seconds an iteration, and the slow end of the interval, which has to be
+                quicker than the roof by more than TOLERANCE to be above it.
             mode: cold leaves nothing in the cache.
         """
         fields = ("roof_share", "roof_bound", "above_roof")
@@ -74,7 +85,8 @@ class Roofs:
             # as many bytes as the cache holds may still be there from the last iteration
             parts[0] = (level, case.bytes - cache_bytes(self.device), parts[0][2])
         surely = max(work / peak for _, work, peak in parts if peak)
-        return {"roof_share": least / median, "roof_bound": bound, "above_roof": surely > high}
+        above = surely > high * (1 + TOLERANCE)
+        return {"roof_share": least / median, "roof_bound": bound, "above_roof": above}
 
 
 def cache_bytes(device: str) -> int:
@@ -112,9 +124,8 @@ def copy(device: str, level: str) -> Comparison:
     )
 
 
-def product(device: str, dtype: str) -> Comparison:
-    """A square product, large enough to be bound by arithmetic."""
-    n = PRODUCT_SIZE[device]
+def product(device: str, dtype: str, n: int) -> Comparison:
+    """A square product, n large enough for it to be bound by arithmetic."""
 
     def inputs(seed: int) -> tuple[Tensor, ...]:
         generator = torch.Generator(device).manual_seed(seed)

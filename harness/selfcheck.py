@@ -36,7 +36,8 @@ def comparisons(device: str) -> Iterator[Comparison]:
     yield _of(DELAY, device, *(_globaltimer() if device == "cuda" else _spin()))
     yield replace(roofline.copy(device, COPY_LEVEL[device]), kind=CHECK, subject=COPY)
     if device == "cuda":
-        yield replace(roofline.product(device, PRODUCT_DTYPE), kind=CHECK, subject=PRODUCT)
+        product = roofline.product(device, PRODUCT_DTYPE, max(roofline.PRODUCT_SIZES[device]))
+        yield replace(product, kind=CHECK, subject=PRODUCT)
 
 
 def _of(

@@ -3,7 +3,8 @@
 Modes:
     host    wall clock from Python, launches included; on a GPU until it has finished.
     warm    back to back; on a GPU between two events, so the device's own time.
-    cold    the caches overwritten before each sample, one iteration a sample.
+    cold    the caches overwritten before each sample, and then read elsewhere, so that nothing is
+            left to be written back; one iteration a sample.
     graph   the replay of a CUDA graph of the iterations: the device's time without launches.
 On a CPU there is one clock, so warm is the same measurement as host, and graph does not exist.
 
@@ -191,8 +192,7 @@ class _Run:
         self.iterations, estimate = 1, 0.0
         self._take = lambda count: take(call, self.iterations, count)
         if mode == "graph":
-            # timed without the graph first, to know how many iterations one should hold
-            self.iterations, replay = captured(call, calibrated(call, synchronize))
+            self.iterations, replay = captured(call, take)
             self._take = lambda count: [s / self.iterations for s in take(replay, 1, count)]
         elif mode != "cold":
             self.iterations = calibrated(call, synchronize)

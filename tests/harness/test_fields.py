@@ -27,6 +27,42 @@ def test_a_speedup_without_doubts_is_left_alone():
     assert fields.doubts({"device": "cpu", "throttled": False, "above_roof": False}) == {}
 
 
+GPU = {"device": "cuda", "mode": "warm", "launch_s": 12e-6, "median_s": 9e-6}
+
+
+@pytest.mark.parametrize(
+    ("changes", "late"),
+    [
+        ({}, True),
+        ({"median_s": 13e-6}, True),  # not clearly below
+        ({"median_s": 20e-6}, False),
+        ({"mode": "host"}, False),
+        ({"mode": "graph"}, False),
+        ({"mode": "cold"}, False),  # Python is ahead while the caches are flushed
+        ({"mode": "cold", "launch_s": 0.9e-3}, True),
+        ({"mode": "cold", "launch_s": 0.9e-3, "median_s": 0.1}, False),  # half a percent of it
+        ({"direction": "transfer"}, False),
+        ({"launch_s": None}, False),
+    ],
+)
+def test_a_gpu_that_waits_for_python_has_no_verdict_of_its_own(changes, late):
+    busy = {"launch_s": 1e-6, "median_s": 1e-3}
+    found = fields.doubts(GPU | changes, busy)
+    assert bool(found) == late
+    if late:
+        assert found["speedup_low"] is found["speedup_high"] is None
+        assert "the GPU waited for Python: launch " in found["speedup_low_reason"]
+        assert "see mode graph" in found["speedup_high_reason"]
+    elif changes.get("mode") not in ("host", "graph", "cold") and "direction" not in changes:
+        found = fields.doubts(GPU | changes, GPU)  # a ratio has two sides
+        assert found["speedup_low_reason"].startswith("as for the baseline, the GPU waited")
+
+
+def test_a_launch_that_is_slower_than_its_kernel_is_named_in_microseconds():
+    why = fields.doubts(GPU)["speedup_low_reason"]
+    assert why == "the GPU waited for Python: launch 12 µs of 9 µs; see mode graph"
+
+
 def test_all_providers_of_a_case_have_blocks_of_one_size():
     limits = Limits(max_samples=6, max_s=1, warmup_s=0.01, max_warmup_s=0.1)
     found = measure({"slow": spin(0.06), "fast": spin(1e-3)}, limits=limits)
@@ -140,6 +176,32 @@ def test_the_share_of_a_roof_and_what_is_above_it():
         "above_roof": False,
     }
     assert roofs.share(copy, 0.5, 0.6, "cold")["above_roof"] is True
+    assert roofs.share(copy, 0.98, 0.99, "cold")["above_roof"] is False  # within the tolerance
+    assert roofs.share(copy, 0.96, 0.97, "cold")["above_roof"] is True
+
+
+def test_the_best_product_is_the_roof_of_arithmetic(monkeypatch):
+    """The largest one may be held down by its power."""
+    monkeypatch.setattr(roofline, "product", lambda device, dtype, n: product(n))
+    rates = {4096: 780e12, 8192: 740e12}
+    measured = []
+
+    def product(n):
+        return Comparison(
+            "product", f"{n}", "bfloat16", "forward", lambda seed: (), {}, "torch", torch.matmul,
+            flops=2 * n**3, bytes=6 * n**2,
+        )  # fmt: skip
+
+    def seconds(comparison, mode):
+        measured.append(int(comparison.case))
+        return comparison.flops / rates[measured[-1]]
+
+    roofs = Roofs("cuda", seconds)
+    assert roofs.peak(roofline.PRODUCT, "bfloat16") == pytest.approx(780e12)
+    assert sorted(measured) == [4096, 8192]
+    assert Roofs("cuda", lambda c, mode: None if c.case == "4096" else seconds(c, mode)).peak(
+        roofline.PRODUCT, "bfloat16"
+    ) == pytest.approx(740e12)
 
 
 def test_a_launch_is_timed_until_the_call_returns_and_not_until_the_gpu_is_done(monkeypatch):

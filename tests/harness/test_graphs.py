@@ -72,12 +72,58 @@ class Stream:
         self.waited_for.append(other)
 
 
+def replays_last(iteration_s, overhead_s=0.0):
+    """A clock of replays: of the graph that was captured last, whose iterations `held` counts."""
+
+    def take(replay, iterations, count):
+        assert iterations == 1
+        take.looks += 1
+        return [overhead_s + take.held() * iteration_s] * count
+
+    take.looks = 0
+    return take
+
+
+def long(*_):
+    """The clock of a replay that lasts long enough."""
+    return [1.0]
+
+
+@pytest.mark.parametrize(
+    ("iteration_s", "overhead_s", "least", "looks"),
+    [
+        (5e-6, 0.0, 1e-3, 2),
+        (5e-6, 6e-6, 1e-3 / 2, 3),  # a replay's own cost makes the first look too short
+        (2e-3, 0.0, 2e-3, 1),
+        (1e-7, 6e-6, 256 * 1e-7, 3),
+    ],
+)
+def test_a_graph_holds_what_lasts_long_enough_however_slow_python_is(
+    monkeypatch, iteration_s, overhead_s, least, looks
+):
+    gpu = Gpu(monkeypatch)
+    take = replays_last(iteration_s, overhead_s)
+
+    def held():
+        """Of the last capture: what follows the last warm-up."""
+        kinds = [entry[1] for entry in gpu.log]
+        return len(kinds) - 1 - max(i for i, kind in enumerate(kinds) if kind == "run")
+
+    take.held = held
+    monkeypatch.setattr(clocks.time, "perf_counter", None)  # Python's time has no part in it
+    count, _ = clocks.captured(gpu.work, take)
+    assert count == held() <= clocks.MAX_GRAPH_ITERATIONS
+    assert take.looks == looks
+    assert count * iteration_s >= least * 0.999
+    assert count * iteration_s <= max(2 * clocks.SAMPLE_S, iteration_s)
+
+
 def test_what_is_captured_was_run_before_on_the_same_stream(monkeypatch):
     gpu = Gpu(monkeypatch)
-    count, replay = clocks.captured(gpu.work, 5)
+    count, replay = clocks.captured(gpu.work, long)
     ran = [entry for entry in gpu.log if entry[1] == "run"]
     kept = [entry for entry in gpu.log if entry[1] == "captured"]
-    assert (count, len(ran), len(kept)) == (5, clocks.WARM_UP, 5)
+    assert (count, len(ran), len(kept)) == (1, clocks.WARM_UP, 1)
     (stream,) = {stream for stream, *_ in gpu.log}
     assert stream.waited_for == [gpu.default] and gpu.default.waited_for == [stream]
     assert gpu.current is gpu.default
@@ -87,7 +133,7 @@ def test_what_is_captured_was_run_before_on_the_same_stream(monkeypatch):
 
 def test_no_call_may_wait_for_the_gpu_before_it_is_captured(monkeypatch):
     gpu = Gpu(monkeypatch)
-    clocks.captured(gpu.work, 1)
+    clocks.captured(gpu.work, long)
     assert [mode for _, how, mode in gpu.log if how == "run"] == ["error"] * clocks.WARM_UP
     assert gpu.waiting == 0
 
@@ -102,11 +148,11 @@ def test_a_capture_that_fails_leaves_neither_its_stream_nor_its_pool(monkeypatch
             raise RuntimeError("operation not permitted when stream is capturing")
 
     with pytest.raises(RuntimeError, match="not permitted"):
-        clocks.captured(fails, 1)
+        clocks.captured(fails, long)
     assert gpu.current is gpu.default
     # torch 2.12 has ended the recording by itself, and releases the pool too
     assert gpu.log == ([("ended", 0, (0, 7)), ("released", 0, (0, 7))] if recording else [])
-    clocks.captured(gpu.work, 1)
+    clocks.captured(gpu.work, long)
 
 
 def test_a_call_that_waits_leaves_the_mode_as_it_was(monkeypatch):
@@ -116,7 +162,7 @@ def test_a_call_that_waits_leaves_the_mode_as_it_was(monkeypatch):
         raise RuntimeError("called a synchronizing CUDA operation")
 
     with pytest.raises(RuntimeError, match="synchronizing"):
-        clocks.captured(waits, 1)
+        clocks.captured(waits, long)
     assert gpu.waiting == 0 and gpu.current is gpu.default and gpu.log == []
 
 

@@ -276,7 +276,7 @@ def test_another_process_in_another_folder_measures_it(project):
     project.makeconftest(  # it has its own limits to shorten
         "from harness import case, roofline\nfrom harness.timing import Limits\n"
         "case.PRESETS = {'quick': Limits(min_sampled_s=0, max_samples=30, max_s=0.2)}\n"
-        "roofline.COPY_BYTES, roofline.PRODUCT_SIZE = {'cpu': 4096}, {'cpu': 32}\n"
+        "roofline.COPY_BYTES, roofline.PRODUCT_SIZES = {'cpu': 4096}, {'cpu': (32,)}\n"
     )
     command = [sys.executable, "-m", "pytest", "-p", "harness.plugin", "--benchmark-only",
                "--own=my_softmax.py", "--devices=cpu", "-k", "N100 and host"]  # fmt: skip

@@ -52,7 +52,7 @@ def test_kill_in_the_middle_then_resume_has_every_row_once(project):
     project.makeconftest(  # the other process has its own limits to shorten
         "from harness import case, roofline\nfrom harness.timing import Limits\n"
         f"case.PRESETS = {{'quick': {LIMITS}}}\n"
-        f"roofline.COPY_BYTES, roofline.PRODUCT_SIZE = {{'cpu': 4096}}, {{'cpu': 32}}\n"
+        f"roofline.COPY_BYTES, roofline.PRODUCT_SIZES = {{'cpu': 4096}}, {{'cpu': (32,)}}\n"
     )
     command = [sys.executable, "-m", "pytest", "-p", "harness.plugin", "--benchmark-only",
                "--devices=cpu"]  # fmt: skip

@@ -46,6 +46,47 @@ def test_cold_mode_overwrites_the_caches_before_each_sample():
     assert measure({"spin": spin(1e-4)}, limits=SHORT)["spin"].flush_bytes is None
 
 
+def test_what_was_overwritten_is_read_out_of_the_caches_again(monkeypatch):
+    """Else it would be written back while the call is timed."""
+    monkeypatch.setattr(clocks, "CPU_FLUSH_BYTES", 2**20)
+    done, zero, total = [], torch.Tensor.zero_, torch.sum
+    monkeypatch.setattr(
+        torch.Tensor, "zero_", lambda t: (done.append(("written", t.data_ptr(), t.nbytes)), zero(t))
+    )
+
+    def read(t, *args, **kwargs):
+        done.append(("read", t.data_ptr(), t.nbytes))
+        return total(t, *args, **kwargs)
+
+    monkeypatch.setattr(torch, "sum", read)
+    take, size = clocks.taker("cpu", "cold")
+    done.clear()
+    take(lambda: done.append(("called", 0, 0)), 1, 2)
+    assert [what for what, *_ in done] == ["written", "read", "called"] * 2
+    (_, written, count), (_, elsewhere, also), _ = done[:3]
+    assert count == also == size == 2**20 and written != elsewhere
+
+
+def test_a_gpus_caches_are_flushed_until_python_is_ahead(monkeypatch):
+    """On a GPU that is pretended: a read takes it 60 us, and Python nearly none."""
+    monkeypatch.setattr(
+        torch.cuda, "get_device_properties", lambda device: type("", (), {"L2_cache_size": 1000})
+    )
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
+    here = {name: getattr(torch, name) for name in ("empty", "ones")}
+    for name, make in here.items():
+        monkeypatch.setattr(
+            torch, name, lambda *size, device, make=make: make(*(s and 4 for s in size))
+        )
+    reads = []
+    monkeypatch.setattr(torch, "sum", lambda *args, out: reads.append(1))
+    monkeypatch.setattr(clocks, "_by_events", lambda before: lambda call, n, count: [60e-6] * count)
+    flush, size = clocks._flusher("cuda")
+    flush()
+    assert size == 64 * 2**20
+    assert clocks.LEAD_S <= len(reads) * 60e-6 < clocks.LEAD_S + 60e-6
+
+
 @pytest.fixture
 def one_thread():
     """Threads that wait for each other would measure who else wants the cores."""

@@ -46,7 +46,7 @@ SHORTER = [
     (plugin, "MODES_OF", {"cpu": ("host",), "cuda": ("host",)}),
     (selfcheck, "LIMITS", LIMITS),
     (roofline, "COPY_BYTES", {"cpu": 2**12, "cuda": 2**12}),
-    (roofline, "PRODUCT_SIZE", {"cpu": 32, "cuda": 32}),
+    (roofline, "PRODUCT_SIZES", {"cpu": (32,), "cuda": (32,)}),
 ]
 
 
