@@ -100,6 +100,7 @@ def write_all(runs: Sequence[Run], path: Path) -> Path:
     every, shown = merged.every, merged.shown
     columns = [table.RUN] * (len(merged.runs) > 1) + [table.MACHINE] * (len(merged.machines) > 1)
     row_columns, roof_columns = (*columns, *table.ROWS), (*columns, *table.ROOFS)
+    unmeasured_columns = [*(column.field for column in columns), *unmeasured.COLUMNS]
     script = (_HERE / "report.js").read_text("utf-8")
     sections = _sections(merged)
     there = {section.name for section in sections}
@@ -131,8 +132,8 @@ def write_all(runs: Sequence[Run], path: Path) -> Path:
         threats=several.threats_by(merged),
         columns=[column.heading for column in row_columns],
         cells=table.cells(unmeasured.others(every), row_columns, notes),
-        unmeasured=unmeasured.by_reason(every),
-        unmeasured_columns=unmeasured.COLUMNS,
+        unmeasured=unmeasured.by_reason(every, unmeasured_columns),
+        unmeasured_columns=unmeasured_columns,
         notes=notes.all(),
         roof_columns=[column.heading for column in roof_columns],
         roof_cells=table.cells(every[every["kind"] == "roof"], roof_columns, roof_notes),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import pandas as pd
@@ -31,14 +32,14 @@ def others(every: pd.DataFrame) -> pd.DataFrame:
     return rows.sort_values(_ORDER, kind="stable", na_position="first")
 
 
-def by_reason(every: pd.DataFrame) -> list[Reason]:
-    """The rows that were not, the commonest reason first."""
+def by_reason(every: pd.DataFrame, columns: Sequence[str] = COLUMNS) -> list[Reason]:
+    """The rows that were not, with these columns of each, the commonest reason first."""
     rows = every[_without(every)]
     rows = rows.assign(why=rows["reason"].fillna(_NO_REASON))
     groups = rows.groupby(["status", "device", "why"], sort=False)
     found = []
     for (status, device, why), of in sorted(groups, key=lambda group: -len(group[1])):
-        lines = of.sort_values(_ORDER, kind="stable")[[*COLUMNS]].head(MOST)
+        lines = of.sort_values(_ORDER, kind="stable")[[*columns]].head(MOST)
         what = f"{count(len(of), 'row')} {status} on {processor(str(device))}"
         listed = list(lines.itertuples(index=False, name=None))
         found.append(Reason(what, str(why), listed, len(of) - len(listed)))

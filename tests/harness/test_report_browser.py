@@ -176,9 +176,9 @@ def test_a_heading_sorts_by_number_and_leaves_what_is_missing_last(light):
     assert (up, down) == ("ascending", "descending")
     numbers = [float(value) for value in rising if value is not None]
     assert numbers == sorted(numbers)
-    assert rising == [*rising[: len(numbers)], *[None] * 5]
-    assert [float(value) for value in falling[:-5]] == numbers[::-1]
-    assert falling[-5:] == [None] * 5
+    assert rising == [*rising[: len(numbers)], *[None] * 4]
+    assert [float(value) for value in falling[:-4]] == numbers[::-1]
+    assert falling[-4:] == [None] * 4
 
 
 def test_focus_is_seen(light):

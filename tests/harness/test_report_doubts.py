@@ -162,3 +162,5 @@ def test_rows_without_a_value_stand_by_their_reason_and_the_others_by_subject():
     (reason,) = unmeasured.by_reason(table)
     assert (reason.what, reason.why) == ("3 rows not_measured on GPU", NO_GPU)
     assert [line[0] for line in reason.lines] == ["k0", "k1", "k2"] and reason.more == 0
+    (reason,) = unmeasured.by_reason(table, ["device", "subject"])
+    assert reason.lines[0] == ("cuda", "k0")
