@@ -7,15 +7,16 @@ over absolute values (Higham 2002, "Accuracy and Stability of Numerical Algorith
 3.1); torch's own error on few outputs is by chance 0. Where S is not known, as of a whole training
 step, the floor is the dtype's eps, or 1e-6, of the largest value.
 
-The same is asked of the errors' Euclidean norm, with the norms of the values and of S for their
-largest: a gradient that is zero where it should be small has many errors, and no large one.
+The same is asked of the sum of the errors' magnitudes, with the sums of the values and of S for
+their largest, and u of the sum of the values for 1e-6 where that is more: a gradient that is zero
+where it should be small has many errors, and no large one. A Euclidean norm would see the largest
+ones again, whose roundings are alike where they are.
 
 NaN and infinities stand where the reference has them.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -43,10 +44,10 @@ class Verdict:
 
 
 class Size(NamedTuple):
-    """Of an output's errors: the largest, and their Euclidean norm."""
+    """Of an output's errors: the largest magnitude, and the sum of all."""
 
     largest: float
-    norm: float
+    total: float
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ class Truth:
     """One output's float64 truth, and how far torch's own answer in its dtype is from it."""
 
     value: Tensor
-    norm: float  # of its finite values
+    total: float  # of its finite magnitudes
     dtype: torch.dtype
     own_error: Size
     floor: Size
@@ -64,26 +65,29 @@ class Truth:
         truth, own = truth.detach(), own.detach()
         finite = truth.isfinite()
         eps = torch.finfo(own.dtype).eps if own.is_floating_point() else 0.0
-        roots, values = math.sqrt(truth.numel()), _size(truth.double(), finite)
+        values = _size(truth.double(), finite)
         if truth.numel() >= FEW:
-            size, unit = values, 1e-6
+            # of outputs that are nearly equal the roundings are too, and none averages out: the
+            # sum of torch's own may be small by chance however many they are
+            rounding = max(eps / 2, 1e-6) * values.total
+            size, unit = Size(1e-6 * values.largest, rounding), 1.0
         elif scale is None:  # an output may then err by the largest one's rounding, and so may all
-            size = Size(values.largest, values.largest * roots)
+            size = Size(values.largest, values.largest * truth.numel())
             unit = max(eps, 1e-6 if eps else 0.0)
         else:
             size, unit = _size(scale.detach(), scale.isfinite()), eps
-        floor = Size(unit * size.largest + slack, unit * size.norm + slack * roots)
+        floor = Size(unit * size.largest + slack, unit * size.total + slack * truth.numel())
         # copied: a reference that keeps a state changes its tensors in the next draw
         own_error = _size(own.double() - truth, finite)
-        return Truth(truth.detach().clone(), values.norm, own.dtype, own_error, floor)
+        return Truth(truth.detach().clone(), values.total, own.dtype, own_error, floor)
 
     @staticmethod
     def worst(draws: Sequence[Truth]) -> Size:
         """torch's own error in one output, the worst of the draws: one may be right by chance.
 
-        The norm is a share of the truth's, as a draw may be larger than another by its scale.
+        The sum is a share of the truth's, as a draw may be larger than another by its scale.
         """
-        shares = (t.own_error.norm / t.norm for t in draws if t.norm)
+        shares = (t.own_error.total / t.total for t in draws if t.total)
         return Size(max(t.own_error.largest for t in draws), max(shares, default=0.0))
 
     def judge(self, output: Tensor, worst: Size) -> Verdict:
@@ -107,12 +111,12 @@ class Truth:
                 "where the reference is not, or the other way round"
             )
             return Verdict(0.0, bound, words)
-        error, norm = _size(actual - self.value, finite)
+        error, total = _size(actual - self.value, finite)
         if error > bound:
             return Verdict(error, bound, f"wrong answer: error {error:.3g}, allowed {bound:.3g}")
-        most = 2 * max(self.own_error.norm, worst.norm * self.norm) + self.floor.norm
-        if norm > most:
-            words = f"wrong answer: its errors have the norm {norm:.3g}, allowed {most:.3g}"
+        most = 2 * max(self.own_error.total, worst.total * self.total) + self.floor.total
+        if total > most:
+            words = f"wrong answer: its errors add up to {total:.3g}, allowed {most:.3g}"
             return Verdict(error, bound, words)
         return Verdict(error, bound, None)
 
@@ -127,4 +131,4 @@ def _size(t: Tensor, where: Tensor) -> Size:
     if not t.numel():
         return Size(0.0, 0.0)
     magnitudes = t.abs().masked_fill_(~where, 0)
-    return Size(float(magnitudes.max()), float(torch.linalg.vector_norm(magnitudes)))
+    return Size(float(magnitudes.max()), float(magnitudes.sum()))
