@@ -41,6 +41,7 @@ def test_cells_of_wide_tables_carry_their_heading_for_narrow_boxes(tmp_path):
     labels = [a.get("data-label") for tag, a in shown.elements if tag == "td"]
     assert "median, 95 % interval" in labels and "what it stands on" in labels
     assert ".stack td::before { content: attr(data-label)" in shown.html
+    assert ".claims .stands { width: 45%; }" in shown.html and 'class="stands"' in shown.html
 
 
 @pytest.mark.parametrize("ticks", [time_ticks, ratio_ticks, panels.decades])
