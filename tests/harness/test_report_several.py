@@ -174,7 +174,9 @@ def test_cpu_and_gpu_of_two_runs_of_one_machine_are_compared_and_told_so():
     (view,) = merged.machines
     ((line,), _) = summary.crossings(view.evidence.rows)
     assert line.words.endswith("(two runs: CPU of cpu, GPU of gpu)")
-    (claim,) = [c for c in claims.claims(view.evidence) if c.claim == "GPUs make neural networks fast."]
+    (claim,) = [
+        c for c in claims.claims(view.evidence) if c.claim == "GPUs make neural networks fast."
+    ]
     assert "two runs: CPU of cpu, GPU of gpu" in claim.words
     ((alone,), _) = summary.crossings(merge([run("both", [*runs[0].rows, *runs[1].rows])]).newest)
     assert "two" not in alone.words
