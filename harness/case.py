@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import torch
@@ -73,6 +74,7 @@ def run(comparison: Comparison, providers: Sequence[str], setting: Setting) -> d
     known = _known(comparison, setting)
     failed: dict[str, tuple[str, str]] = {}
     verdicts: dict[str, tuple[Verdict, float | None]] = {}
+    in_place = comparison.in_place
     calls: dict[str, Any] = {}
     try:
         if any(name not in comparison.not_measured for name in providers):
@@ -90,7 +92,7 @@ def run(comparison: Comparison, providers: Sequence[str], setting: Setting) -> d
             if name not in comparison.providers:
                 raise ValueError(f"the benchmark declares no provider {name!r}")
             calls[name] = comparison.providers[name]()
-            verdict = checker.check(calls[name])
+            verdict = checker.check(calls[name], name in in_place)
             verdicts[name] = verdict, checker.first_call_s
             if verdict.wrong:
                 failed[name] = (record.FAILED, verdict.wrong)
@@ -102,17 +104,24 @@ def run(comparison: Comparison, providers: Sequence[str], setting: Setting) -> d
         if changed := settings.restore(as_found):
             failed[name] = (record.FAILED, f"it changes {changed}, for all others too")
     right = {name: call for name, call in calls.items() if name not in failed}
+    bound, before_block = {}, {n: c.reset for n, c in right.items() if hasattr(c, "reset")}
+    for name, call in right.items():
+        inputs = checker.timed
+        if name in in_place:
+            inputs = checker.own_timed()
+            before_block[name] = partial(checker.refill, inputs)
+        bound[name] = _bound(call, inputs)
     before, cores_before = device_state(setting.device), contention.read()
     measured: dict[str, Measurement | Exception] = {}
     if right:
         measured = measure(
-            {name: _bound(call, checker.timed) for name, call in right.items()},
+            bound,
             device=setting.device,
             mode=setting.mode,
             limits=setting.limits or PRESETS[setting.preset],
             confidence=CONFIDENCE,
             deadline=setting.deadline,
-            before_block={n: c.reset for n, c in right.items() if hasattr(c, "reset")},
+            before_block=before_block,
         )
     cores = contention.shares(cores_before, contention.read())
     after = device_state(setting.device)
@@ -120,7 +129,9 @@ def run(comparison: Comparison, providers: Sequence[str], setting: Setting) -> d
     if right and checker.restore_timed():
         changed = changed or "the inputs"
     for name, call in right.items():
-        if isinstance(measured[name], Measurement) and (wrong := _wrong_now(checker, call)):
+        if isinstance(measured[name], Measurement) and (
+            wrong := _wrong_now(checker, call, name in in_place)
+        ):
             failed[name] = (record.FAILED, f"right before it was timed, and not after: {wrong}")
         if changed:
             words = f"while the case was timed one of its providers changed {changed}"
@@ -135,8 +146,7 @@ def run(comparison: Comparison, providers: Sequence[str], setting: Setting) -> d
     for name, one in measured.items():
         if isinstance(one, Measurement) and name not in failed:
             try:
-                call = _bound(right[name], checker.timed)
-                launched[name] = fields_of.launch(call, setting.device)
+                launched[name] = fields_of.launch(bound[name], setting.device)
             except Exception as error:
                 words = f"after it was timed: {_first_line(error)}"
                 failed[name] = (_status_of(error, ""), words)
@@ -164,9 +174,7 @@ def run(comparison: Comparison, providers: Sequence[str], setting: Setting) -> d
             baseline = None
         fields |= fields_of.speedup(outcome, baseline, comparison.baseline)
         fields |= fields_of.work(comparison, outcome, setting.roofs, setting.mode)
-        fields |= launches.fields(
-            _bound(right[name], checker.timed), comparison, setting.device, setting.roofs
-        )
+        fields |= launches.fields(bound[name], comparison, setting.device, setting.roofs)
         fields |= fields_of.state(before, after)
         if setting.device == "cpu":
             fields |= fields_of.cores(*cores)
@@ -177,7 +185,7 @@ def run(comparison: Comparison, providers: Sequence[str], setting: Setting) -> d
         fields |= payback.fields(fields, against)
         try:
             fields |= fields_of.resources(
-                _bound(right[name], checker.timed),
+                bound[name],
                 comparison.kind,
                 setting.device,
                 setting.mode,
@@ -244,12 +252,12 @@ def _row_fields(
     return record.extra_info(fields, f"{status}: see reason" if reason else "not known")
 
 
-def _wrong_now(checker: Checker, call: Any) -> str | None:
+def _wrong_now(checker: Checker, call: Any, in_place: bool) -> str | None:
     """What is wrong with a provider that was right before it was called many times."""
     try:
         if hasattr(call, "reset"):
             call.reset()  # the truth begins where it began
-        return checker.check_timed(call).wrong
+        return checker.check_timed(call, in_place).wrong
     except Exception as error:
         return _first_line(error)
 

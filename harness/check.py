@@ -162,11 +162,11 @@ def _provider(what: str, comparison: Comparison, checker: Checker, provider: str
     interpreted = why_not == INTERPRETER  # where it is right is seen there all the same
     if why_not and not interpreted:
         return Finding(UNKNOWN, what, why_not)
-    as_found = settings.read()
+    as_found, in_place = settings.read(), provider in comparison.in_place
     try:
         with _within():
             call = comparison.providers[provider]()
-            verdict = checker.check(call)
+            verdict = checker.check(call, in_place)
     except (Exception, TooLong) as error:
         settings.restore(as_found)
         return _raised(what, error)
@@ -177,7 +177,7 @@ def _provider(what: str, comparison: Comparison, checker: Checker, provider: str
     if not (wrong := verdict.wrong):
         try:
             with _within():
-                wrong = _wrong_after(checker, call)
+                wrong = _wrong_after(checker, call, in_place)
         except TooLong:
             told += "; too slow here to be called often"
         except Exception as error:
@@ -187,17 +187,18 @@ def _provider(what: str, comparison: Comparison, checker: Checker, provider: str
     return Finding(WRONG, what, wrong) if wrong else Finding(RIGHT, what, told)
 
 
-def _wrong_after(checker: Checker, call: Callable[..., Any]) -> str | None:
+def _wrong_after(checker: Checker, call: Callable[..., Any], in_place: bool) -> str | None:
     """What is wrong with a provider that was right, when it has been called as timing calls it."""
     until, calls = time.perf_counter() + CALLS_S, 0
+    inputs = checker.own_timed() if in_place else checker.timed
     while calls < CALLS and time.perf_counter() < until:
-        call(*checker.timed)
+        call(*inputs)
         calls += 1
     if checker.restore_timed():
         return f"it writes into its inputs, of {calls} calls in one"
     if hasattr(call, "reset"):
         call.reset()  # the truth begins where it began
-    wrong = checker.check_timed(call).wrong
+    wrong = checker.check_timed(call, in_place).wrong
     return wrong and f"right at first, and not after {calls} calls: {wrong}"
 
 

@@ -43,6 +43,7 @@ class Comparison:
         batch: samples in one iteration; None where there is no batch.
         kind: "kernel", "workload", "user", or one of record.ABOUT_MEASURING.
         not_measured: by provider, why it is not measured here.
+        in_place: the providers that may write over their inputs.
         expected_s: seconds of an iteration, where they are known beforehand: a self-check's.
     """
 
@@ -63,6 +64,7 @@ class Comparison:
     kind: str = "user"
     not_measured: Mapping[str, str] = field(default_factory=dict)
     expected_s: float | None = None
+    in_place: tuple[str, ...] = ()
 
 
 class Checker:
@@ -98,26 +100,38 @@ class Checker:
         """Set the inputs to time providers on back to what was drawn; whether they were not."""
         return _restore(self.timed, self._drawn)
 
-    def check(self, provider: Callable[..., Outputs]) -> Verdict:
+    def own_timed(self) -> tuple[Tensor, ...]:
+        """The same inputs once more, for a provider that writes over them."""
+        pairs = zip(self.timed, self._drawn, strict=True)
+        return tuple(drawn.clone().requires_grad_(t.requires_grad) for t, drawn in pairs)
+
+    def refill(self, inputs: Sequence[Tensor]) -> None:
+        """Set inputs of `own_timed` back to what was drawn."""
+        _fill(inputs, self._drawn)
+
+    def check(self, provider: Callable[..., Outputs], in_place: bool = False) -> Verdict:
         """Run the provider on every draw, its memory poisoned with NaN, and judge the outputs.
 
         Each draw has new inputs, so that an answer kept from the last call is wrong; memory of
         the outputs' sizes is filled with NaN and freed just before, so that an allocation
         that is left unwritten shows.
+
+        Args:
+            in_place: it may write over its inputs; they are set back in any case.
         """
         self.first_call_s = None
-        return self._check(provider, [inputs for inputs, _ in self.draws])
+        return self._check(provider, [inputs for inputs, _ in self.draws], in_place)
 
-    def check_timed(self, provider: Callable[..., Outputs]) -> Verdict:
+    def check_timed(self, provider: Callable[..., Outputs], in_place: bool = False) -> Verdict:
         """The same right after the provider was timed: what it answers to the inputs that it was
         timed on is judged first, and in the end what it answers where the very same memory holds
         the last draw's numbers: an answer that is kept by address is wrong then.
         """
         *first, last = (inputs for inputs, _ in self.draws)
         if not _can_hold(self.timed, last):
-            return self._check(provider, [*first, last])
+            return self._check(provider, [*first, last], in_place)
         try:
-            return self._check(provider, [*first, self.timed], refilled=last)
+            return self._check(provider, [*first, self.timed], in_place, refilled=last)
         finally:
             _fill(self.timed, self._drawn)
 
@@ -125,6 +139,7 @@ class Checker:
         self,
         provider: Callable[..., Outputs],
         given: Sequence[tuple[Tensor, ...]],
+        in_place: bool,
         refilled: tuple[Tensor, ...] = (),
     ) -> Verdict:
         """`refilled`: what the last of `given` are to be filled with before their turn.
@@ -144,7 +159,9 @@ class Checker:
             except BaseException:  # it may have run out of time or memory half-way
                 _fill(inputs, before)
                 raise
-            if _restore(inputs, before):
+            if in_place:
+                outputs = _copies(outputs)  # they may lie where the inputs were
+            if _restore(inputs, before) and not in_place:
                 return Verdict(worst.error, worst.bound, "it writes into its inputs")
             if len(outputs) != len(truths):
                 words = f"it returns {count(len(outputs), 'tensor')} instead of {len(truths)}"

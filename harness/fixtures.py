@@ -122,6 +122,7 @@ def _check_only(comparison: Any, provider: str) -> None:
     """With --benchmark-disable: right or wrong, and no timing."""
     if provider in comparison.not_measured:
         pytest.skip(f"not_measured: {comparison.not_measured[provider]}")
-    verdict = Checker(comparison).check(comparison.providers[provider]())
+    call = comparison.providers[provider]()
+    verdict = Checker(comparison).check(call, provider in comparison.in_place)
     if verdict.wrong:
         pytest.fail(f"{provider}: {verdict.wrong}", pytrace=False)

@@ -22,6 +22,7 @@ INTERPRETER = (
     "tests and by python -m harness check, and its time says nothing"
 )
 
+NO_BACKWARD = "its gradient is made in its forward pass, where its input was"
 NO_GRAPHS = "CUDA graphs are replayed by NVIDIA GPUs"
 NO_TRANSFER = "the batch is in the CPU's memory already"
 
@@ -50,7 +51,9 @@ def of_operation(operation: Operation, case: Case, device: str) -> Comparison:
         absolute = [t.detach().abs().requires_grad_(t.requires_grad) for t in given]
         return wrapped(operation.magnitude)(*absolute)
 
-    cost = operation.cost(case)
+    cost, not_measured = operation.cost(case), _not_measured(operation, device)
+    if case.direction == BACKWARD:
+        not_measured |= dict.fromkeys(operation.in_place, NO_BACKWARD)
     return Comparison(
         kind="kernel",
         subject=operation.name,
@@ -67,7 +70,8 @@ def of_operation(operation: Operation, case: Case, device: str) -> Comparison:
         magnitude=magnitude,
         flops=cost.flops,
         bytes=cost.bytes,
-        not_measured=_not_measured(operation, device),
+        not_measured=not_measured,
+        in_place=operation.in_place,
     )
 
 

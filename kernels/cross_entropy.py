@@ -267,8 +267,7 @@ CASES = (
 
 def _liger() -> Callable[..., Tensor]:
     """liger-kernel's. It makes the gradient in its forward pass, so that "forward+gradient" is the
-    work to compare it on; it writes it over its input, which the check refuses in every direction
-    that has a gradient, and its row says so."""
+    work to compare it on; it writes it over the logits, which are lost."""
     return importlib.import_module("liger_kernel.transformers.functional").liger_cross_entropy
 
 
@@ -280,7 +279,7 @@ PROVIDERS: dict[str, Callable[[], Callable[..., Tensor]]] = {
     "torch.compile max-autotune": lambda: torch.compile(
         F.cross_entropy, dynamic=False, mode="max-autotune-no-cudagraphs"
     ),
-    "liger": _liger,
+    "liger in place": _liger,
 }
 
 
@@ -291,5 +290,6 @@ def builds(architecture: str) -> list[Build]:
 
 
 OPERATION = Operation(
-    "cross_entropy", reference, magnitude, inputs, cost, CASES, PROVIDERS, builds=builds
-)
+    "cross_entropy", reference, magnitude, inputs, cost, CASES, PROVIDERS, builds=builds,
+    in_place=("liger in place",),
+)  # fmt: skip

@@ -133,9 +133,11 @@ class Operation:
             configuration and dtype that is launched there.
         triton: the providers that are Triton kernels, so that only a GPU gives them a time; None
             for all whose names do not begin with "torch".
+        in_place: the providers that may write over their inputs, as they say they do; each has
+            inputs of its own, and is timed on what its last calls left of them.
 
     Raises:
-        ValueError: no case, two cases of one name, or a baseline that is no provider.
+        ValueError: no case, two cases of one name, or a provider named that there is not.
     """
 
     name: str
@@ -148,6 +150,7 @@ class Operation:
     baseline: str = "torch"
     builds: Callable[[str], Sequence[Build]] = lambda architecture: ()
     triton: tuple[str, ...] | None = None
+    in_place: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.cases:
@@ -156,6 +159,6 @@ class Operation:
         if twice := [name for name in names if names.count(name) > 1]:
             raise ValueError(f"{self.name} has two cases named {twice[0]}")
         providers = ", ".join(self.providers) or "none"
-        for name in (self.baseline, *(self.triton or ())):
+        for name in (self.baseline, *(self.triton or ()), *self.in_place):
             if name not in self.providers:
                 raise ValueError(f"{self.name} has no provider {name!r}, only {providers}")

@@ -23,12 +23,13 @@ def inputs(seed):
     return torch.randn(N, N, generator=generator), torch.randn(N, N, generator=generator)
 
 
-def run(**providers):
+def run(in_place=(), **providers):
     """The fields of each provider's row, beside torch's."""
     providers = {"torch": lambda: torch.matmul, **providers}
     comparison = Comparison(
-        "product", f"{N}", "float32", "forward", inputs, providers, "torch", torch.matmul
-    )
+        "product", f"{N}", "float32", "forward", inputs, providers, "torch", torch.matmul,
+        in_place=in_place,
+    )  # fmt: skip
     found = case.run(comparison, tuple(providers), SETTING)
     return {name: result.fields for name, result in found.items()}
 
@@ -156,6 +157,23 @@ def test_what_a_provider_writes_into_its_inputs_is_its_fault_and_no_others(make,
     found = run(**({"writer": make, **others} if first else {**others, "writer": make}))
     assert [found[p]["status"] for p in ("torch", "mine")] == [record.OK] * 2
     assert found["writer"]["status"] == record.FAILED and words in found["writer"]["reason"]
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_one_that_says_so_is_timed_on_inputs_of_its_own(first):
+    others = {"mine": lambda: torch.mm}
+    providers = {"writer": writes, **others} if first else {**others, "writer": writes}
+    found = run(in_place=("writer",), **providers)
+    assert {name: fields["status"] for name, fields in found.items()} == dict.fromkeys(
+        ("torch", "writer", "mine"), record.OK
+    )
+    assert found["writer"]["correctness_error"] <= found["writer"]["correctness_bound"]
+
+
+def test_one_that_says_so_is_refused_all_the_same_where_it_is_wrong():
+    found = run(in_place=("writer",), writer=lambda: lambda a, b: a.copy_(b @ a))
+    assert found["writer"]["status"] == record.FAILED and found["torch"]["status"] == record.OK
+    assert "wrong answer" in found["writer"]["reason"]
 
 
 def test_inputs_that_share_their_memory_are_set_back_too():

@@ -17,7 +17,7 @@ linear_module = importlib.import_module("kernels.linear_cross_entropy")
 SHAPES = {module: {"R": 70, "C": 300}, linear_module: {"R": 70, "H": 20, "C": 300}}
 BOTH = pytest.mark.parametrize("module", SHAPES, ids=lambda module: module.__name__)
 PEERS = {
-    module: ("liger",),
+    module: ("liger in place",),
     linear_module: ("torch chunked", "liger", "liger chunk_mem_const=16", "cut-cross-entropy"),
 }
 

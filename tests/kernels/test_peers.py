@@ -5,6 +5,8 @@ import importlib
 import pytest
 import torch
 
+from harness.comparison import Checker
+from harness.subjects import of_operation
 from kernels.spec import Case
 from tests.extras import needs
 
@@ -14,7 +16,7 @@ SHAPES = {"cross_entropy": {"R": 24, "C": 50}, "linear_cross_entropy": {"R": 24,
 @pytest.mark.parametrize(
     ("name", "provider"),
     [
-        ("cross_entropy", "liger"),
+        ("cross_entropy", "liger in place"),
         ("linear_cross_entropy", "liger"),
         ("linear_cross_entropy", "liger chunk_mem_const=16"),
     ],
@@ -35,6 +37,17 @@ def test_ligers_loss_and_gradients(device, name, provider):
         # not our rule: what a peer makes of rounding is its own affair, and its row says so
         slack = 1e-5 * exact.abs().max()
         assert (peers - exact).abs().max() <= 2 * (torchs - exact).abs().max() + slack
+
+
+@pytest.mark.parametrize("direction", ["forward", "forward+backward", "forward+gradient"])
+def test_liger_may_write_over_the_logits_and_is_right(device, direction):
+    needs("liger_kernel", "peers")
+    operation = importlib.import_module("kernels.cross_entropy").OPERATION
+    made = of_operation(operation, Case({"R": 64, "C": 128}, "float32", direction), device)
+    call = made.providers["liger in place"]()
+    assert Checker(made).check(call, in_place=True).wrong is None
+    refused = Checker(made).check(call).wrong
+    assert refused == (None if direction == "forward" else "it writes into its inputs")
 
 
 def test_cut_cross_entropy(device):
