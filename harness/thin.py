@@ -1,5 +1,6 @@
 """A run small enough to be committed: without the rows that its preset or its budget leaves out,
-with fewer samples of each row and fewer digits of each number.
+with fewer samples of each row and fewer digits of each number, and, of a trial that tuned a
+learning rate, the evaluations alone by which it was judged.
 
 python -m harness.thin RUN FOLDER
 
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import store
-from harness.curve import Curve
+from harness.curve import TUNING, Curve, Point
 from harness.record import NOT_MEASURED, Row
 
 SAMPLES = 120  # of a row, evenly spread over all of them
@@ -51,6 +52,7 @@ def thin(run: Path, folder: Path) -> Path:
         "rows_of_another_preset_or_past_the_budget_left_out": len(rows) - len(there),
         "samples_of_a_row_at_most": SAMPLES,
         "digits_of_a_sample": DIGITS,
+        "of_tuning_trials_only": "the first and last evaluation, and those around the target",
     }
     kept = store.Store(new, environment | {"thinned": thinned})
     kept.append([_row(row) for row in there])
@@ -76,11 +78,18 @@ def _row(row: Row) -> Row:
 
 def _curve(curve: Curve) -> Curve:
     points = []
-    for point in curve.points:
+    for point in _judging(curve) if curve.role == TUNING else curve.points:
         floats = {k: v for k, v in vars(point).items() if isinstance(v, float)}
         rounded: dict[str, Any] = {k: _rounded(v, CURVE_DIGITS) for k, v in floats.items()}
         points.append(dataclasses.replace(point, **rounded))
     return dataclasses.replace(curve, points=tuple(points))
+
+
+def _judging(curve: Curve) -> list[Point]:
+    """The evaluations that `Curve.to_target` and `Curve.spent` look at, and the first."""
+    points = curve.points
+    met = next((i for i, point in enumerate(points) if curve.met(point.metric)), 0)
+    return [points[i] for i in sorted({0, max(met - 1, 0), met, len(points) - 1}) if points]
 
 
 def _rounded(value: float, digits: int) -> float:

@@ -36,6 +36,7 @@ def test_its_figures_are_those_of_all_samples(run, tmp_path):
         "rows_of_another_preset_or_past_the_budget_left_out": 2,
         "samples_of_a_row_at_most": thin.SAMPLES,
         "digits_of_a_sample": thin.DIGITS,
+        "of_tuning_trials_only": "the first and last evaluation, and those around the target",
     }
 
 
@@ -44,6 +45,31 @@ def test_its_curves_reach_what_they_reached(run, tmp_path):
     (old,), (thinned,) = store.read_curves(run)[0], store.read_curves(new)[0]
     assert thinned.to_target("steps") == pytest.approx(old.to_target("steps"))
     assert thinned.to_target("seconds") == pytest.approx(old.to_target("seconds"))
+
+
+def test_of_tuning_what_it_was_judged_by_is_kept(run, tmp_path):
+    (final,) = store.read_curves(run)[0]
+    first = final.points[0]
+    values = [0.9, 0.8, None, 0.3, 0.05, 0.2, 0.04, 0.03]  # of a target of 0.1
+    points = tuple(
+        dataclasses.replace(first, steps=i, samples=32 * i, seconds=0.1 * i, metric=value)
+        for i, value in enumerate(values)
+    )
+    tuning = dataclasses.replace(
+        final, role="tuning", target=0.1, lower_is_better=True, status="reached", points=points
+    )
+    never = dataclasses.replace(tuning, target=0.01, status="censored", reason="not reached")
+    nothing = dataclasses.replace(never, points=(), reason="an error")
+    kept = store.Store(run, {"run_id": "a-run"})
+    for i, one in enumerate((tuning, never, nothing)):
+        seeded = dataclasses.replace(one, trial=dataclasses.replace(one.trial, seed=1000 + i))
+        kept.append_curve(seeded)
+    _, *thinned = store.read_curves(thin.thin(run, tmp_path / "reference"))[0]
+    assert [[p.steps for p in one.points] for one in thinned] == [[0, 3, 4, 7], [0, 7], []]
+    for one, old in zip(thinned, (tuning, never, nothing), strict=True):
+        for currency in ("steps", "seconds"):
+            assert one.to_target(currency) == pytest.approx(old.to_target(currency))
+            assert one.spent(currency) == pytest.approx(old.spent(currency))
 
 
 def test_a_run_that_is_not_whole_or_is_there_already_is_refused(run, tmp_path):
