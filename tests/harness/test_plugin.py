@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from harness import case, contention, noise, plugin, record, replay, selfcheck, store
+from harness import case, contention, faults, noise, plugin, record, replay, selfcheck, store
 from tests.harness import user_project
 from tests.harness.user_project import LIMITS, measure, rows, statuses
 
@@ -73,6 +73,8 @@ def test_the_first_cases_have_a_second_copy_of_their_baseline_and_so_a_noise_flo
 
 
 def test_a_run_measures_first_what_is_known_and_fails_where_it_is_wrong(project, monkeypatch):
+    # a copy may well be faster than the roof before it while others have the cores
+    monkeypatch.setattr(faults, "beyond_roof", lambda info: False)
     right = measure(project)
     right.assert_outcomes(passed=2)
     assert right.ret == pytest.ExitCode.OK
