@@ -219,6 +219,7 @@ def test_an_interrupt_is_one_line_and_soon_over():
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
     while len(children.read_text().split()) < 2:  # one keeps the resources
         time.sleep(0.05)
+    time.sleep(2)  # the others are started, and it waits for them
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does: all of them
     _, said = process.communicate(timeout=300)
     assert (process.returncode, said.strip()) == (2, "python -m harness: interrupted")
