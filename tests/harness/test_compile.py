@@ -215,11 +215,14 @@ def test_a_folder_that_takes_no_file_is_found_before_anything_is_built(capsys, m
 @pytest.mark.slow
 def test_an_interrupt_is_one_line_and_soon_over():
     command = [sys.executable, "-m", "harness", "compile", "--arch", "sm_90"]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    process = subprocess.Popen(
+        command, stderr=subprocess.PIPE, text=True, start_new_session=True,
+        # a job in a shell's background ignores it, and so would what it starts
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )  # fmt: skip
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
     while len(children.read_text().split()) < 2:  # one keeps the resources
         time.sleep(0.05)
-    time.sleep(2)  # the others are started, and it waits for them
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does: all of them
     _, said = process.communicate(timeout=300)
     assert (process.returncode, said.strip()) == (2, "python -m harness: interrupted")
