@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -225,6 +226,14 @@ def _with_unit_gradients(function: Callable[..., Tensor]) -> Callable[..., Outpu
     return forward_gradient
 
 
+def _kept_buffers() -> Any:
+    """What torch.compile compiles meanwhile may go back more than once: its backward pass does not
+    reuse the memory of what the forward pass kept for it."""
+    import torch._functorch.config as functorch
+
+    return functorch.patch(donated_buffer=False)
+
+
 class _Gradients:
     """The gradients alone, of a forward pass kept from the last call with the same inputs.
 
@@ -244,7 +253,8 @@ class _Gradients:
         same = len(self._inputs) == len(inputs) and self._stream == stream
         if not same or any(a is not b for a, b in zip(self._inputs, inputs, strict=True)):
             self._inputs, self._stream = tuple(inputs), stream
-            self._output = self._function(*inputs)
+            with _kept_buffers():
+                self._output = self._function(*inputs)
         assert self._output is not None
         wanted = [t for t in inputs if t.requires_grad]
         return torch.autograd.grad(self._output, wanted, grad, retain_graph=True)

@@ -101,6 +101,9 @@ def test_every_workload_is_in_the_committed_run(reference):
     ok = evidence.rows[evidence.rows["status"] == "ok"]
     assert {*ok.loc[ok["kind"] == "workload", "subject"]} == {*workloads.NAMES}
     assert {*workloads.NAMES} <= {curve.trial.workload for curve in evidence.curves}
+    timed = ok[ok["kind"].isin(["kernel", "workload"])]
+    cases = len(timed[["subject", "case", "mode"]].drop_duplicates())
+    assert f"the times of its first {cases} cases" in WORDS
     assert (run / store.REPORT).exists()
     assert evidence.environment["git"]["dirty"] is False
 

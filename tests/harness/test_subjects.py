@@ -4,6 +4,7 @@ import dataclasses
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
 import kernels
@@ -203,3 +204,14 @@ def test_a_model_that_is_not_its_seeds_is_refused(direction):
     )
     with pytest.raises(ValueError, match="the same seed gives two different models"):
         of_workload(unseeded, direction, 8, "cpu")
+
+
+@pytest.mark.slow
+def test_a_compiled_function_goes_back_as_often_as_it_is_timed():
+    backward = subjects._WRAPPED[BACKWARD](torch.compile(F.cross_entropy, dynamic=False))
+    logits = torch.randn(256, 8192, requires_grad=True)  # smaller ones keep nothing to be reused
+    target, grad = torch.arange(256), torch.tensor(2.0)
+    (first,), (second,) = backward(logits, target, grad), backward(logits, target, grad)
+    expected = 2 * (logits.softmax(1) - F.one_hot(target, 8192)) / 256
+    torch.testing.assert_close(first, expected)
+    torch.testing.assert_close(second, expected)

@@ -50,6 +50,12 @@ def test_liger_may_write_over_the_logits_and_is_right(device, direction):
     assert refused == (None if direction == "forward" else "it writes into its inputs")
 
 
+def test_nothing_of_ligers_backward_pass_is_left_to_time_alone(device):
+    operation = importlib.import_module("kernels.cross_entropy").OPERATION
+    made = of_operation(operation, Case({"R": 64, "C": 128}, "float32", "backward"), device)
+    assert "forward pass" in made.not_measured["liger in place"]
+
+
 def test_cut_cross_entropy(device):
     needs("cut_cross_entropy", "peers")
     module = importlib.import_module("kernels.linear_cross_entropy")
