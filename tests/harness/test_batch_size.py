@@ -61,9 +61,14 @@ def test_intervals_cover_what_was_planted():
     assert (coverage(60, 5, noise=0.15) >= 0.9).all()
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
-    ("seeds", "noise", "common"), [(3, 0.15, 0), (5, 0.15, 0), (10, 0.3, 0), (5, 0.15, 0.15)]
+    ("seeds", "noise", "common"),
+    [
+        pytest.param(5, 0.15, 0, marks=pytest.mark.slow),
+        pytest.param(5, 0.15, 0.15, marks=pytest.mark.slow),
+        pytest.param(3, 0.15, 0, marks=pytest.mark.exhaustive),
+        pytest.param(10, 0.3, 0, marks=pytest.mark.exhaustive),
+    ],
 )
 def test_intervals_cover_what_was_planted_in_many_series(seeds, noise, common):
     assert (coverage(400, seeds, noise=noise, common=common) >= 0.9).all()

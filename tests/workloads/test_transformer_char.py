@@ -172,8 +172,13 @@ def test_it_writes_words_once_it_is_trained_and_none_before():
     assert share_of_words(WORKLOAD.generate(WORKLOAD.model(0), 0)) < 0.1
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("seed", [0, 1, 2])
+@pytest.mark.parametrize(
+    "seed",
+    [
+        pytest.param(0, marks=pytest.mark.slow),
+        *(pytest.param(seed, marks=pytest.mark.exhaustive) for seed in (1, 2)),
+    ],
+)
 def test_it_learns_pythons_documentation(seed):
     workload = workloads.load("transformer_char/topics")
     model, _ = train(workload, seed, workload.max_steps)
