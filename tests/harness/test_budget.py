@@ -156,7 +156,8 @@ def test_a_benchmark_knows_its_fixture():
 def test_a_probe_does_not_outlast_the_budget(monkeypatch):
     session = Session.__new__(Session)
     kept: list[str] = []
-    session.start, session.progress, session.gpu_usable, session.probed = 0.0, None, False, {}
+    session.start = time.perf_counter() - 1000  # not 0: the clock may have begun a minute ago
+    session.progress, session.gpu_usable, session.probed = None, False, {}
     session.options = SimpleNamespace(budget_s=480.0, preset="full")
     session.folder = SimpleNamespace(store=SimpleNamespace(append_finding=kept.append))
 
