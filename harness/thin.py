@@ -4,7 +4,8 @@ learning rate, the evaluations alone by which it was judged.
 
 python -m harness.thin RUN FOLDER
 
-Medians, intervals and all other figures of a row stay those of all its samples, n among them.
+RUN is a run's folder or, as everywhere, "last": the newest below results/. Medians, intervals and
+all other figures of a row stay those of all its samples, n among them.
 """
 
 from __future__ import annotations
@@ -98,7 +99,8 @@ def _rounded(value: float, digits: int) -> float:
 
 if __name__ == "__main__":
     try:
-        print(thin(*map(Path, sys.argv[1:])))
-    except (TypeError, store.StoreError) as error:
+        wanted, to = sys.argv[1:]
+        print(thin(store.find(Path("results"), wanted), Path(to)))
+    except (ValueError, store.StoreError) as error:
         usage = "usage: python -m harness.thin RUN FOLDER"
-        sys.exit(usage if isinstance(error, TypeError) else str(error))
+        sys.exit(str(error) if isinstance(error, store.StoreError) else usage)

@@ -1,8 +1,8 @@
 """The README's figure and table, from a committed run.
 
-python -m harness.report.front RUN OUT.svg
+python -m harness.report.front RUN OUT.svg [README.md]
 
-writes the figure and prints the table.
+writes the figure, and the table into the README or, without one, to standard output.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from harness.report.trials import trials
 from harness.studies import spec as studies
 from harness.studies.effects import NOT_TUNED
 
+_PLACE = re.compile(r"(<!-- claims.*?-->)\n.*?\n(<!-- end.*?-->)", re.DOTALL)
 _FEW = re.compile(r" ?\(no interval from (\d+) seeds\)")
 
 _WIDTH = 560.0  # points, 747 pixels: a phone shows half of it, where its text has to be read too
@@ -114,13 +115,42 @@ def _caption(placed: Mapping[str, Panel]) -> str:
     return "\n".join(textwrap.fill(words, _COLUMNS) for words in sentences)
 
 
+def fill(page: str, words: str) -> str:
+    """A page with `words` between the two comments that the table stands between.
+
+    Raises:
+        ValueError: the page has not one such place.
+    """
+    parts = _PLACE.split(page)
+    if len(parts) != 4:
+        raise ValueError("the page has no one place between <!-- claims... --> and <!-- end... -->")
+    before, opening, closing, after = parts
+    return f"{before}{opening}\n{words}\n{closing}{after}"
+
+
+def write(run: Path, out: Path, page: Path | None = None) -> str:
+    """Write the figure of a run, and its table into a page; without one, the table comes back.
+
+    Raises:
+        ValueError: the run has nothing of the figure, or the page no place for the table.
+        StoreError: the run cannot be read.
+        OSError: a file cannot be.
+    """
+    measured, trained = store.read(run)[0], store.read_curves(run)[0]
+    probed, described = store.read_findings(run)[0], store.read_environment(run)[0]
+    words = table(studies.Evidence(frame(measured), trained, probed, described))
+    filled = fill(page.read_text("utf-8"), words) if page else ""
+    out.write_text(svg(measured, trained), "utf-8")
+    if page:
+        page.write_text(filled, "utf-8")
+    return "" if page else words
+
+
 if __name__ == "__main__":
+    if len(sys.argv) not in (3, 4):
+        sys.exit("usage: python -m harness.report.front RUN OUT.svg [README.md]")
     try:
-        run, out = map(Path, sys.argv[1:])
-        measured, trained = store.read(run)[0], store.read_curves(run)[0]
-        probed, described = store.read_findings(run)[0], store.read_environment(run)[0]
-        out.write_text(svg(measured, trained), "utf-8")
+        if told := write(*map(Path, sys.argv[1:])):
+            print(told)
     except (ValueError, OSError, store.StoreError) as error:
-        usage = "usage: python -m harness.report.front RUN OUT.svg"
-        sys.exit(usage if len(sys.argv) != 3 else str(error))
-    print(table(studies.Evidence(frame(measured), trained, probed, described)))
+        sys.exit(str(error))

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
+from harness import store
 from harness.curve import TUNING
 from harness.report import front, front_kernels, front_panels
 from harness.report.frame import frame
@@ -311,3 +312,33 @@ def test_text_of_files_is_text():
 def test_a_run_with_nothing_to_draw_is_refused_in_one_line(rows):
     with pytest.raises(ValueError, match=r"^nothing to draw: .*; .* make study$"):
         front.svg(rows, trained(batches=(32,)))
+
+
+def test_the_table_goes_between_its_comments_and_nothing_else_changes():
+    page = "before\n<!-- claims: of a run -->\nold\n\nold\n<!-- end of claims -->\nafter\n"
+    filled = "before\n<!-- claims: of a run -->\n| \\1 |\n<!-- end of claims -->\nafter\n"
+    assert front.fill(page, "| \\1 |") == filled
+    for without in ("before\n", page + page):
+        with pytest.raises(ValueError, match="no one place between"):
+            front.fill(without, "words")
+
+
+def test_a_run_is_written_as_a_figure_and_a_table(tmp_path):
+    kept = store.Store(tmp_path / "machine" / "run", {"run_id": "run"})
+    kept.append(steps("cpu"))
+    out, page = tmp_path / "front.svg", tmp_path / "README.md"
+    told = front.write(kept.run, out)
+    assert "| claim of the course |" in told and out.read_text("utf-8").startswith("<?xml")
+    page.write_text("<!-- claims -->\n\n<!-- end of claims -->\n", "utf-8")
+    assert front.write(kept.run, out, page) == ""
+    assert page.read_text("utf-8") == f"<!-- claims -->\n{told}\n<!-- end of claims -->\n"
+
+
+def test_a_page_without_a_place_leaves_the_figure_as_it_was(tmp_path):
+    kept = store.Store(tmp_path / "machine" / "run", {"run_id": "run"})
+    kept.append(steps("cpu"))
+    out, page = tmp_path / "front.svg", tmp_path / "README.md"
+    page.write_text("none", "utf-8")
+    with pytest.raises(ValueError, match="no one place"):
+        front.write(kept.run, out, page)
+    assert not out.exists() and page.read_text("utf-8") == "none"
