@@ -13,7 +13,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from harness import names
-from harness.arguments import parse
+
+_OURS = ("harness", "kernels", "workloads")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -27,9 +28,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _run(arguments)
     except KeyboardInterrupt:
         return _refuse("interrupted")
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if package in ("", *_OURS):
+            raise
+        return _refuse(
+            f"{package} is not installed for {sys.executable}: use the .venv that make study and "
+            "make test set up, or pip install -e . in flopwise's folder"
+        )
 
 
 def _run(arguments: Sequence[str] | None) -> int:
+    from harness.arguments import parse
+
     # it would tell at length of a home that cannot be written, and does without one
     logging.getLogger("matplotlib").setLevel(logging.ERROR)
     chosen = parse(arguments)
@@ -209,4 +220,6 @@ def _refuse(why: str) -> int:
 
 
 if __name__ == "__main__":
+    # started within this folder, Python would take our statistics.py for its own
+    sys.path[:] = [path for path in sys.path if Path(path) != Path(__file__).parent]
     sys.exit(main())

@@ -134,7 +134,10 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     predict.add_argument("gpu", choices=tuple(GPUS), metavar="GPU", help=", ".join(GPUS))
     commands.add_parser("tune", help="time launch configurations on this GPU and keep the best")
     commands.add_parser("doctor", help="what this machine can and cannot measure, and why")
-    return parser.parse_args(arguments)
+    chosen, unknown = parser.parse_known_args(arguments)
+    if unknown:  # refused by the command, whose --help it is that tells more
+        commands.choices[chosen.command].error(f"unrecognized arguments: {' '.join(unknown)}")
+    return chosen
 
 
 def _positive(text: str) -> float:

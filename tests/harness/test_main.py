@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -120,6 +121,38 @@ def test_an_unknown_command_or_option_is_usage(arguments, capsys):
         main(arguments)
     assert caught.value.code == 2
     assert "Traceback" not in said(capsys)[1]
+
+
+def test_an_unknown_option_is_refused_by_the_command_that_has_the_help(capsys):
+    with pytest.raises(SystemExit):
+        main(["train", "neuron", "--lr", "1"])
+    assert said(capsys)[1].startswith("python -m harness train: unrecognized arguments: --lr 1;")
+
+
+def test_a_package_that_is_not_installed_is_one_line_and_one_of_ours_is_not_hidden(
+    results, capsys, monkeypatch
+):
+    def missing(name):
+        def read(*arguments):
+            raise ModuleNotFoundError(name=name)
+
+        monkeypatch.setattr("harness.report.runs.read", read)
+
+    missing("torch.cuda")
+    assert main(["report", "--results", str(results)]) == 2
+    (line,) = said(capsys)[1].splitlines()
+    assert line.startswith(f"python -m harness: torch is not installed for {sys.executable}: use")
+    missing("harness.lost")
+    with pytest.raises(ModuleNotFoundError):
+        main(["report", "--results", str(results)])
+
+
+def test_a_command_runs_from_within_the_packages_own_folder(results):
+    folder = Path(store.__file__).parent
+    command = [sys.executable, "-m", "harness", "report", "--results", str(results)]
+    environment = os.environ | {"PYTHONPATH": str(folder.parent), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_a_home_that_cannot_be_written_is_not_told_of(results):
