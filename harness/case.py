@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -14,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from harness import contention, launches, payback, record, settings
+from harness import contention, failure, launches, payback, record, settings
 from harness import fields as fields_of
 from harness.comparison import Checker, Comparison
 from harness.correctness import Verdict
@@ -58,7 +57,8 @@ class Result:
 def run(comparison: Comparison, providers: Sequence[str], setting: Setting) -> dict[str, Result]:
     """Check and time these providers of a case.
 
-    Whatever a provider does wrong, it is its own row that says so: the others are measured.
+    Whatever a provider does wrong, it is its own row that says so: the others are measured, or, if
+    it brought the GPU down, left to a run that goes on with this one.
 
     Args:
         comparison: the case.
@@ -80,8 +80,8 @@ def run(comparison: Comparison, providers: Sequence[str], setting: Setting) -> d
         if any(name not in comparison.not_measured for name in providers):
             checker = Checker(comparison)
     except Exception as error:
-        reason = f"its inputs or reference could not be computed: {_first_line(error)}"
-        status = _status_of(error, setting.mode)
+        reason = f"its inputs or reference could not be computed: {failure.first_line(error)}"
+        status = failure.status(error, "")  # no graph is captured yet
         return {n: Result(_row_fields(known, n, status, reason)) for n in providers}
     as_found = settings.read()
     for name in providers:
@@ -99,8 +99,10 @@ def run(comparison: Comparison, providers: Sequence[str], setting: Setting) -> d
         except ModuleNotFoundError as error:
             failed[name] = (record.NOT_MEASURED, f"{error.name} is not installed")
         except Exception as error:
-            failed[name] = (_status_of(error, ""), _first_line(error))
-            _free_memory(setting.device)
+            failed[name] = (failure.status(error, ""), failure.first_line(error))
+            if failure.is_lost(setting.device):
+                return _lost(known, providers, failed, name)
+            failure.free_memory(setting.device)
         if changed := settings.restore(as_found):
             failed[name] = (record.FAILED, f"it changes {changed}, for all others too")
     right = {name: call for name, call in calls.items() if name not in failed}
@@ -123,6 +125,12 @@ def run(comparison: Comparison, providers: Sequence[str], setting: Setting) -> d
             deadline=setting.deadline,
             before_block=before_block,
         )
+    raised = {name: one for name, one in measured.items() if isinstance(one, Exception)}
+    if raised and failure.is_lost(setting.device):
+        # the first that did not merely run out of memory: its block is waited for before the next
+        name = max(raised, key=lambda n: failure.status(raised[n], "") == record.FAILED)
+        failed[name] = (record.FAILED, failure.first_line(raised[name]))
+        return _lost(known, providers, failed, name)
     cores = contention.shares(cores_before, contention.read())
     after = device_state(setting.device)
     changed = settings.restore(as_found)
@@ -133,6 +141,8 @@ def run(comparison: Comparison, providers: Sequence[str], setting: Setting) -> d
             wrong := _wrong_now(checker, call, name in in_place)
         ):
             failed[name] = (record.FAILED, f"right before it was timed, and not after: {wrong}")
+            if failure.is_lost(setting.device):
+                return _lost(known, providers, failed, name)
         if changed:
             words = f"while the case was timed one of its providers changed {changed}"
             failed.setdefault(name, (record.FAILED, words))
@@ -148,8 +158,8 @@ def run(comparison: Comparison, providers: Sequence[str], setting: Setting) -> d
             try:
                 launched[name] = fields_of.launch(bound[name], setting.device)
             except Exception as error:
-                words = f"after it was timed: {_first_line(error)}"
-                failed[name] = (_status_of(error, ""), words)
+                words = f"after it was timed: {failure.first_line(error)}"
+                failed[name] = (failure.status(error, ""), words)
     results = {}
     for name in providers:
         fields = dict(known)
@@ -158,8 +168,8 @@ def run(comparison: Comparison, providers: Sequence[str], setting: Setting) -> d
             fields["correctness_bound"] = verdicts[name][0].bound
         outcome = measured.get(name)
         if isinstance(outcome, Exception):
-            failed[name] = (_status_of(outcome, setting.mode), _first_line(outcome))
-            _free_memory(setting.device)
+            failed[name] = (failure.status(outcome, setting.mode), failure.first_line(outcome))
+            failure.free_memory(setting.device)
         elif outcome and (
             wrong := fields_of.impossible(comparison, outcome, setting.device, setting.device_name)
         ):
@@ -193,8 +203,8 @@ def run(comparison: Comparison, providers: Sequence[str], setting: Setting) -> d
                 setting.deadline,
             )
         except Exception as error:
-            failed_after = (_status_of(error, ""), f"after it was timed: {_first_line(error)}")
-            results[name] = Result(_row_fields(known, name, *failed_after))
+            words = f"after it was timed: {failure.first_line(error)}"
+            results[name] = Result(_row_fields(known, name, failure.status(error, ""), words))
             continue
         results[name] = Result(_row_fields(fields, name, record.OK, None), outcome.samples)
     return results
@@ -216,8 +226,20 @@ def unbuilt(subject: str, name: str, provider: str, setting: Setting, error: Exc
         subject, name, unknown, unknown, inputs=nothing, providers={}, baseline=unknown,
         reference=nothing,
     )  # fmt: skip
-    reason = f"the case cannot be built: {_first_line(error)}"
+    reason = f"the case cannot be built: {failure.first_line(error)}"
     return Result(_row_fields(_known(case, setting), provider, record.FAILED, reason))
+
+
+def _lost(
+    known: Mapping[str, Any],
+    providers: Sequence[str],
+    failed: Mapping[str, tuple[str, str]],
+    culprit: str,
+) -> dict[str, Result]:
+    """The rows of a case whose GPU was brought down: the others' are not measured, so that a run
+    that goes on with this one measures them without the culprit."""
+    left = (record.NOT_MEASURED, f"{culprit} {failure.GPU_DOWN}: go on with --resume")
+    return {n: Result(_row_fields(known, n, *failed.get(n, left))) for n in providers}
 
 
 def _known(comparison: Comparison, setting: Setting) -> dict[str, Any]:
@@ -259,30 +281,8 @@ def _wrong_now(checker: Checker, call: Any, in_place: bool) -> str | None:
             call.reset()  # the truth begins where it began
         return checker.check_timed(call, in_place).wrong
     except Exception as error:
-        return _first_line(error)
+        return failure.first_line(error)
 
 
 def _bound(call: Any, inputs: tuple[Tensor, ...]) -> Callable[[], object]:
     return lambda: call(*inputs)
-
-
-def _status_of(error: Exception, mode: str) -> str:
-    if isinstance(error, torch.OutOfMemoryError | MemoryError):
-        return record.OUT_OF_MEMORY
-    if "can't allocate memory" in str(error):  # torch's CPU allocator raises a RuntimeError
-        return record.OUT_OF_MEMORY
-    if mode == "graph" or isinstance(error, NotImplementedError):
-        return record.UNSUPPORTED
-    return record.FAILED
-
-
-def _free_memory(device: str) -> None:
-    if device == "cuda":
-        with contextlib.suppress(RuntimeError):  # of a GPU that a kernel has brought down
-            torch.cuda.empty_cache()
-
-
-def _first_line(error: Exception) -> str:
-    """The error in one line, whatever it says."""
-    words = str(error).strip().splitlines() or ["no message"]
-    return f"{type(error).__name__}: {words[0]}"[:300]

@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Iterator, Mapping, Sequence
 
 from harness import noise
+from harness.failure import GPU_DOWN
 from harness.faults import faults
 from harness.session import Session
 from harness.store import REPORT
@@ -29,16 +30,19 @@ def lines(run: Session, counts: Mapping[str, int], arguments: Sequence[str]) -> 
     done = run.rows.keys() | run.probed.keys()
     missing = [m for group in run.members.values() for m in group if m.id not in done]
     why_not = [*(r.extra_info["reason"] for r in run.rows.values()), *run.probed.values()]
-    late = [why for why in why_not if "budget:" in (why or "")]
+    signs = ("budget:", *(("no CUDA device:", GPU_DOWN) if run.gpu_lost else ()))
+    late = [why for why in why_not if any(sign in (why or "") for sign in signs)]
     if missing or late:
-        why = "interrupted" if missing else "the budget was spent"
+        why = "the GPU was brought down" if run.gpu_lost else "the budget was spent"
+        why = "interrupted" if missing else why
         given = [a for a in arguments if not a.startswith("--resume")]
         again = " ".join(shlex.quote(a) for a in [*given, f"--resume={run.run}"])
         many = len(missing) + len(late)
         are = "are" if many > 1 else "is"
         yield f"{count(many, 'row')} {are} missing ({why}); go on with: pytest {again}"
     if "cuda" in run.options.devices and not run.gpu_usable:
-        yield f"cuda was asked for, and there is none: {run.gpu_reason}"
+        what = "was brought down" if run.gpu_lost else "was asked for, and there is none"
+        yield f"cuda {what}: {run.gpu_reason}"
     yield f"{REPORT}: python -m harness report {run.run}"
     for device, wrong in faults(run.rows.values()).items():
         yield f"!! {'; '.join(wrong)}: nothing of {device} in this run counts; measure it again"

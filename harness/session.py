@@ -84,6 +84,7 @@ class Session:
         self.run, self.rows = self.folder.run, self.folder.rows
         self.problems = self.folder.problems
         self.gpu_usable, self.gpu_reason = environment.probe_gpu()
+        self.gpu_lost = False  # a kernel has brought it down in this run
         self.probed: dict[str, str] = {}  # by id, why it was not run, or ""
         self.kept = len(self.rows)
         self.members: dict[str, list[Member]] = {}
@@ -246,6 +247,7 @@ class Session:
         failed = any(r.status == record.FAILED and r.extra_info["device"] == "cuda" for r in rows)
         if failed and self.gpu_usable:
             self.gpu_usable, self.gpu_reason = environment.probe_gpu()
+            self.gpu_lost = not self.gpu_usable
 
     def _why_not(self, member: Member, here: bool) -> str:
         if not member.wanted:

@@ -129,7 +129,7 @@ def measure(
             clock: to set a state back that its calls change.
 
     Returns:
-        By name a Measurement, or the exception that the provider raised: the others go on.
+        By name, the exceptions that providers raised, as they did; then the others' Measurements.
 
     Raises:
         ValueError: an unknown device or mode, a mode that the device does not have, or no
@@ -168,7 +168,7 @@ def measure(
                 run.judge(limits, confidence, now - start > budget_s, now > deadline)
     for name, run in runs.items():
         result[name] = run.measurement(confidence)
-    return {name: result[name] for name in providers}
+    return result
 
 
 class _Run:

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 import kernels
-from harness import benchmarks, budget, order
+from harness import benchmarks, budget, closing, order
 from harness import session as session_of
 from harness.budget import COMPARE, CONVERGE, PROBE
 from harness.case import Result
@@ -119,6 +119,19 @@ def test_a_gpu_that_a_kernel_brought_down_is_asked_no_more(monkeypatch):
     assert session.gpu_usable
     session._look_again([row(1e-3, device="cuda"), row(None, device="cuda", status="failed")])
     assert session._why_not(member, session.gpu_usable) == f"no CUDA device: {lost[1]}"
+    assert session.gpu_lost
+
+
+@pytest.mark.parametrize("lost", [True, False])
+def test_the_last_words_say_whether_a_gpu_was_lost_or_never_there(lost):
+    reasons = ["no CUDA device: why", "triton brought the GPU down: go on", "preset: quick"]
+    rows = {why: row(None, device="cuda", status="not_measured", reason=why) for why in reasons}
+    run = SimpleNamespace(run="RUN", rows=rows, problems=[], members={}, probed={}, gpu_lost=lost)
+    run.options, run.gpu_usable, run.gpu_reason = SimpleNamespace(devices=("cuda",)), False, "why"
+    told = [*closing.lines(run, {}, ["-k", "x"])]
+    again = "2 rows are missing (the GPU was brought down); go on with: pytest -k x --resume=RUN"
+    assert (again in told) is lost
+    assert f"cuda {'was brought down' if lost else 'was asked for, and there is none'}: why" in told
 
 
 @pytest.mark.parametrize(("budget_s", "left_out"), [(480.0, True), (None, False)])
