@@ -28,7 +28,7 @@ headings.forEach((heading, column) => {
   });
 });
 
-// Closed groups of figures would be missing in the print.
+// Closed groups of figures and the words of claims would be missing in the print.
 addEventListener("beforeprint", () => {
-  for (const group of document.querySelectorAll("details.group")) group.open = true;
+  for (const group of document.querySelectorAll("details.group, .claims details")) group.open = true;
 });

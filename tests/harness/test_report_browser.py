@@ -49,6 +49,9 @@ function look(page) {
     paper: style(page.body).backgroundColor,
     label: style(page.querySelector("svg text")).fill,
     up: press(), down: press(), title: page.title,
+    folded: page.querySelectorAll(".claims details:not([open])").length,
+    unprinted: (page.defaultView.dispatchEvent(new Event("beforeprint")),
+      page.querySelectorAll(".group:not([open]), .claims details:not([open])").length),
   };
 }
 for (const width of [390, 1280]) {
@@ -179,6 +182,10 @@ def test_a_heading_sorts_by_number_and_leaves_what_is_missing_last(light):
     assert rising == [*rising[: len(numbers)], *[None] * 4]
     assert [float(value) for value in falling[:-4]] == numbers[::-1]
     assert falling[-4:] == [None] * 4
+
+
+def test_what_is_folded_is_in_the_print(light):
+    assert light["1280"]["folded"] > 0 and light["1280"]["unprinted"] == 0
 
 
 def test_focus_is_seen(light):

@@ -173,6 +173,12 @@ def test_a_link_leads_only_to_what_is_there(tmp_path, plant):
     assert ">Claim a.</th>" in page(tmp_path, [row()], curves=[curve()]).html
 
 
+def test_long_words_are_folded_and_short_ones_are_not(tmp_path, plant):
+    plant(a=Verdict(SUPPORTED, "It was so."), b=Verdict(SUPPORTED, "It was so. " * 30))
+    short, long = (line[4] for line in lines(page(tmp_path, [row()])))
+    assert "<details" not in short and "<details><summary>Numbers</summary>It was so." in long
+
+
 def test_no_study_is_a_sentence(tmp_path, plant):
     plant()
     assert "Claims of the course None was put to the test." in page(tmp_path, [row()]).text
