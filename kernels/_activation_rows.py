@@ -107,16 +107,25 @@ class Tile(NamedTuple):
 
 
 # Sixteen numbers a thread: with twice as many the backward pass spills on some architectures.
-TILES = {"long": Tile(2, 1024, 4), "medium": Tile(16, 256, 8), "square": Tile(64, 64, 8)}
+# Rows that end anywhere are read number by number. Backward a long tile's thread would have 8
+# columns of them, each with addresses and a mask: 255 registers, and spills on sm_90; as one column
+# of 16 rows 91 to 112, so that twice the warps are resident.
+TILES = {
+    "long": Tile(2, 1024, 4),
+    "medium": Tile(16, 256, 8),
+    "square": Tile(64, 64, 8),
+    "ragged": Tile(16, 128, 4),
+}
 SUM_TILE = Tile(32, 32, 4)
 PROGRAMS = 512  # that the backward pass is split into: all resident at once, few sums to add up
 
 
 def tile(rows: Tensor) -> Tile:
     """The tile for [M, N] of these strides."""
-    if rows.shape[1] <= 64 or rows.stride(0) < rows.stride(1):
+    N = rows.shape[1]
+    if N <= 64 or rows.stride(0) < rows.stride(1):
         return TILES["square"]  # short rows, or transposed ones
-    return TILES["medium" if rows.shape[1] <= 512 else "long"]
+    return TILES["ragged" if N % 16 else "medium" if N <= 512 else "long"]
 
 
 def as_rows(tensor: Tensor) -> Tensor:
@@ -185,16 +194,20 @@ _DTYPES = {"float32": "*fp32", "float16": "*fp16", "bfloat16": "*bf16"}
 
 
 def builds(architecture: str) -> list[Build]:
-    """Every tile and dtype with gelu, the largest kernel, and every other activation once."""
+    """Every tile and dtype with gelu, the largest kernel, and every other activation once.
+
+    For contiguous rows: of a multiple of 16 numbers but for the tile of those that are not.
+    """
     return [*_builds()]
 
 
 def _builds() -> Iterator[Build]:
-    """The same for every architecture; for contiguous rows of whole 16 bytes."""
+    """The same for every architecture."""
     for dtype in _DTYPES:
         for name in TILES:
             yield _build(_forward_kernel, name, dtype, "gelu")
             yield _build(_backward_kernel, name, dtype, "gelu")
+        yield _build(_backward_kernel, "ragged", dtype, "relu")
         yield _build(_sum_kernel, "sum", dtype)
     for activation in _activations.NAMES:
         if activation != "gelu":
@@ -214,13 +227,15 @@ def _build(kernel: Any, name: str, dtype: str, activation: str | None = None) ->
         for name in kernel.arg_names
         if name not in constants
     }
+    numbers = ("M", "RUN", "runs") if name != "ragged" else types.keys()
+    aligned = (name for name in types if name not in numbers or name.endswith("_ptr"))
     return Build(
         kernel,
         f"{name} {tile.BLOCK_M}x{tile.BLOCK_N}" + (f" {activation}" if activation else ""),
         dtype,
         types,
         constants,
-        tuple(name for name in types if name not in ("M", "RUN", "runs")),
+        tuple(aligned),
         tile.num_warps,
         num_stages=3,  # Triton's default; no loop here is pipelined
     )

@@ -13,8 +13,8 @@ Versions, in order of cleverness:
 2. One kernel forward, one and a small one backward; tiles by the length of the rows and by layout
    (this file). Predicted from compulsory bytes, not measured: half the time of version 1 forward.
 Not yet timed on a GPU. Where it should lose to a kernel over flat memory: rows that are not a
-multiple of 16 bytes are read element by element, rows a little longer than a tile leave lanes
-idle, and gelu with erf in half precision comes close to what the arithmetic units can do.
+multiple of 16 numbers are read one by one, rows a little longer than a tile leave lanes idle, and
+gelu with erf in half precision comes close to what the arithmetic units can do.
 """
 
 from __future__ import annotations

@@ -77,13 +77,26 @@ def test_every_activation(device, dtype, activation):
     [
         (1,), (7,), (1025,),  # no leading dimension
         (1, 1), (5, 1), (4097, 1), (1, 2), (65, 64), (64, 65), (17, 257), (17, 256), (5, 1025),
-        (2, 3, 5), (3, 1, 2, 67),
+        (5, 1040), (2, 3, 5), (3, 1, 2, 67),
     ],
     ids=str,
 )  # fmt: skip
 def test_sizes(device, shape):
     operands = random(device, torch.float32, *shape), random(device, torch.float32, shape[-1])
     check(module, operands, "silu")
+
+
+@pytest.mark.parametrize(
+    ("columns", "name"),
+    [
+        (64, "square"), (63, "square"), (65, "ragged"), (80, "medium"), (512, "medium"),
+        (520, "ragged"), (528, "long"), (8191, "ragged"), (8192, "long"),
+    ],
+)  # fmt: skip
+def test_tiles_by_the_length_of_the_rows(columns, name):
+    assert _activation_rows.tile(torch.empty(5, columns)) == _activation_rows.TILES[name]
+    transposed = torch.empty(columns, 5).t()
+    assert _activation_rows.tile(transposed) == _activation_rows.TILES["square"]
 
 
 @ALL_ACTIVATIONS
@@ -99,7 +112,7 @@ def test_empty(device, shape, activation):
 
 def test_more_rows_than_the_programs_take_at_once(device, monkeypatch):
     monkeypatch.setattr(_activation_rows, "PROGRAMS", 3)
-    for rows, columns in ((611, 5), (150, 130), (30, 600)):
+    for rows, columns in ((611, 5), (150, 130), (30, 600), (30, 608)):
         input = random(device, torch.float32, rows, columns)
         check(module, (input, random(device, torch.float32, columns, seed=1)), "silu")
 
