@@ -43,6 +43,6 @@ def lines(run: Session, counts: Mapping[str, int], arguments: Sequence[str]) -> 
     if "cuda" in run.options.devices and not run.gpu_usable:
         what = "was brought down" if run.gpu_lost else "was asked for, and there is none"
         yield f"cuda {what}: {run.gpu_reason}"
-    yield f"{REPORT}: python -m harness report {run.run}"
+    yield f"{REPORT}: python -m harness report {shlex.quote(str(run.run))}"
     for device, wrong in faults(run.rows.values()).items():
         yield f"!! {'; '.join(wrong)}: nothing of {device} in this run counts; measure it again"

@@ -118,6 +118,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if foreign:
         config.hook.pytest_deselected(items=foreign)
         items[:] = [item for item in items if item not in set(foreign)]
+    if not items and config.getoption("benchmark_only", False) and config.getoption("keyword"):
+        raise pytest.UsageError(
+            f"no benchmark is called {config.getoption('keyword')!r} (-k): "
+            "pytest --benchmark-only --collect-only -q lists their names"
+        )
     benchmarks = [item for item in items if _is_benchmark(item)]
     if not benchmarks or _not_measuring(config):
         return

@@ -213,7 +213,7 @@ def find(results: Path, wanted: str) -> Path:
         return matching[0]
     if matching:
         raise StoreError(f"several runs are called {wanted!r}: give the folder of one")
-    names = ", ".join(run.name for run in known[:5]) or "there are none"
+    names = ", ".join(run.name for run in known[:5]) or "there are none before one is measured"
     raise StoreError(f"no run {wanted!r} in {results}/*/: {names}")
 
 

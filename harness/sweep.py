@@ -7,6 +7,7 @@ same ids, so that either goes on with the other's run.
 from __future__ import annotations
 
 import dataclasses
+import shlex
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -95,9 +96,10 @@ def run(
         print(problem, file=sys.stderr)
     told = ", ".join(f"{n} {status}" for status, n in counts.items() if n) or "no rows"
     print(f"{told} in {sweep.run}")
+    again = shlex.quote(str(sweep.run))
     if interrupted:
-        print(f"interrupted; go on with --resume {sweep.run}", file=sys.stderr)
-    print(f"{REPORT}: python -m harness report {sweep.run}")
+        print(f"interrupted; go on with --resume {again}", file=sys.stderr)
+    print(f"{REPORT}: python -m harness report {again}")
     if interrupted:
         return 2
     return 0 if all(row.status == record.OK for row in rows) else 1

@@ -98,6 +98,12 @@ def test_without_its_baseline_a_case_has_no_copy(project):
     assert not any(r.extra_info["kind"] == record.AA for r in found)
 
 
+def test_a_name_that_no_benchmark_has_is_refused_in_one_line(project):
+    result = measure(project, "-k", "softmaxx")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["ERROR: no benchmark is called 'softmaxx' (-k): pytest *"])
+
+
 def test_wrong_providers_are_refused_before_timing_and_the_others_go_on(project):
     project.write(providers='"torch", "zeros", "raises", "hungry", "unheard-of", "mine"')
     result = measure(project)

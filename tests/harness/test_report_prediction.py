@@ -49,6 +49,13 @@ def test_what_cannot_be_drawn_is_left_out_and_why_is_told(odd):
     assert plots.load("prediction").absent(table).startswith("No kernel's launches have a predict")
 
 
+def test_of_rows_that_were_not_timed_no_reason_is_told():
+    left_out = [kernel(None, case=case, predicted_s_reason="not timed") for case in "ab"]
+    table = frame([on_gpu(predicted=None, predicted_s_reason="only on a GPU"), *left_out])
+    told = plots.load("prediction").absent(table)
+    assert told == "No kernel's launches have a prediction in this run: only on a GPU."
+
+
 def test_many_cases_are_drawn_in_part_and_told_in_full():
     rows = [on_gpu(case=f"case{i}", predicted=1e-3 / (i + 1)) for i in range(40)]
     part = only("prediction", frame(rows))

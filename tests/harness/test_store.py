@@ -149,7 +149,7 @@ def test_runs_are_found_by_folder_by_name_and_as_the_last(tmp_path):
     assert store.find(tmp_path, str(new)) == new
     with pytest.raises(StoreError, match=r"no run 'lost' in .*: new, old"):
         store.find(tmp_path, "lost")
-    with pytest.raises(StoreError, match="there are none"):
+    with pytest.raises(StoreError, match="there are none before one"):
         store.find(tmp_path / "nowhere", "last")
 
 

@@ -9,6 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from harness.record import OK
 from harness.report.frame import drawable, measured
 from harness.report.plots import panels, style
 from harness.report.plots.panels import Look
@@ -105,7 +106,8 @@ def absent(table: pd.DataFrame) -> str:
     """Why there is no figure; "" if there is one."""
     if parts(table):
         return ""
-    reasons = table.loc[table["kind"] == "kernel", "predicted_s_reason"].dropna()
+    timed = (table["kind"] == "kernel") & (table["status"] == OK)
+    reasons = table.loc[timed, "predicted_s_reason"].dropna()
     why = f": {reasons.mode().iloc[0]}" if len(reasons) else ""
     return f"No kernel's launches have a prediction in this run{why}."
 
