@@ -5,24 +5,21 @@ from __future__ import annotations
 import base64
 import hashlib
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jinja2
 import matplotlib
 import pandas as pd
 from markupsafe import Markup
 
-from harness.curve import Curve
-from harness.probes.spec import Finding
-from harness.record import Row
 from harness.report import claims, plots, reproduce, several, summary, svg, table, unmeasured
 from harness.report.findings import findings as findings_table
 from harness.report.merge import Merged, View, merge
 from harness.report.plots import style
-from harness.report.runs import Run, name
+from harness.report.runs import Run
 from harness.report.trials import points, trials
 from harness.report.words import count, plain
 from harness.store import write_atomically
@@ -62,24 +59,12 @@ class Section(NamedTuple):
     left_out: str
 
 
-def write(
-    rows: Sequence[Row],
-    environment: Mapping[str, Any],
-    path: Path,
-    problems: Sequence[str] = (),
-    curves: Sequence[Curve] = (),
-    findings: Sequence[Finding] = (),
-) -> Path:
-    """Write the report of one run; the same arguments give the same bytes.
+def write_all(runs: Sequence[Run], path: Path) -> Path:
+    """Write one report of all these runs; the same arguments give the same bytes.
 
     Args:
-        rows: of one run; their text is data and shown as such.
-        environment: what `harness.environment.describe` found, nested mappings and lists; its
-            "run_id", if there is one, names the run.
+        runs: each with a name of its own; their text is data and shown as such.
         path: the HTML file, replaced whole or not at all.
-        problems: one line for each file or line that was skipped.
-        curves: of the run's trials; their text, too, is data.
-        findings: of the run's probes; likewise.
 
     Returns:
         `path`.
@@ -88,12 +73,6 @@ def write(
         ValueError: there are no rows; nothing is written.
         OSError: the file cannot be written; what was there before still is.
     """
-    run = Run(name(environment), rows, environment, curves, findings, problems)
-    return write_all([run], path)
-
-
-def write_all(runs: Sequence[Run], path: Path) -> Path:
-    """One report of several runs, each with a name of its own; in all else as `write`."""
     merged = merge(runs)
     where = merged.where
     notes, roof_notes = table.Footnotes(), table.Footnotes()
@@ -279,7 +258,6 @@ def _allot(wanted: Sequence[int], total: int) -> list[int]:
 
 def _figure(plot: plots.Plot, view: View, part: style.Part, prefix: str) -> Figure:
     drawing = plot.figure(part.frame)
-    assert drawing is not None  # parts() gives only what can be drawn
     caption = plot.caption(part.frame)
     numbers, same = table.told_once(plot.table(part.frame))
     if view.beside and view.apart not in caption:

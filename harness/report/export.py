@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
 from harness import markdown
-from harness.curve import Curve
-from harness.probes.spec import Finding
-from harness.record import Row
 from harness.report import claims, several, summary
 from harness.report.merge import Merged, merge
-from harness.report.runs import Run, name
+from harness.report.runs import Run
 from harness.report.words import count
 from harness.store import write_atomically
 
@@ -27,33 +23,8 @@ _OBEYED = re.compile(r"\]\(|\]:|:\w+:|www\.|GH-\d|[0-9a-f]{7}|^\s|\s$", re.IGNOR
 _FORMULA = ("=", "+", "-", "@")  # what a spreadsheet takes a cell that so begins for
 
 
-def write(
-    form: str,
-    rows: Sequence[Row],
-    environment: Mapping[str, Any],
-    path: Path,
-    curves: Sequence[Curve] = (),
-    findings: Sequence[Finding] = (),
-) -> Path:
-    """Write one run as a form of SUFFIXES; the same arguments give the same bytes.
-
-    Args:
-        form: "markdown" or "csv".
-        rows, environment, curves, findings: as `harness.report.write` takes them.
-        path: the file, replaced whole or not at all.
-
-    Returns:
-        `path`.
-
-    Raises:
-        ValueError: there are no rows; nothing is written.
-        OSError: the file cannot be written; what was there before still is.
-    """
-    return write_all(form, [Run(name(environment), rows, environment, curves, findings)], path)
-
-
 def write_all(form: str, runs: Sequence[Run], path: Path) -> Path:
-    """Write several runs, each with a name of its own; in all else as `write`."""
+    """Write the runs as a form of SUFFIXES; in all else as `harness.report.write_all`."""
     merged = merge(runs)
     text = _csv(merged.every) if form == "csv" else "\n".join(_markdown(merged))
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -7,6 +7,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 from harness import report
+from harness.report.runs import Run, name
 
 
 class Page(HTMLParser):
@@ -35,6 +36,6 @@ class Page(HTMLParser):
 
 
 def page(tmp_path: Path, rows, environment=None, problems=(), curves=(), findings=()) -> Page:
-    path = tmp_path / "report.html"
-    report.write(rows, environment or {}, path, problems, curves, findings)
-    return Page(path.read_text("utf-8"))
+    environment = environment or {}
+    run = Run(name(environment), rows, environment, curves, findings, problems)
+    return Page(report.write_all([run], tmp_path / "report.html").read_text("utf-8"))

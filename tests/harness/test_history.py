@@ -67,8 +67,7 @@ def test_the_figure_has_what_more_than_one_run_has():
     (part,) = plot.parts(history(RUNS))
     assert set(part.frame["case"]) == {"a", "b"}
     with style.applied():
-        assert plot.figure(part.frame) is not None
-        assert plot.figure(part.frame.iloc[:0]) is None
+        assert plot.figure(part.frame).axes
     shown = plot.table(part.frame)
     assert list(shown["run"]) == ["first", "second", "second", "third", "third"]
     assert plot.caption(part.frame) == (

@@ -11,7 +11,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness import report
 from harness.record import decode, encode
 from harness.report import plots
 from harness.report.plots import style
@@ -32,18 +31,18 @@ def gpu_page(tmp_path_factory) -> Page:
 
 def test_no_rows_write_nothing(tmp_path):
     with pytest.raises(ValueError, match="no rows to report"):
-        report.write([], {}, tmp_path / "report.html")
+        page(tmp_path, [])
     assert not list(tmp_path.iterdir())
 
 
 def test_the_same_rows_give_the_same_bytes(tmp_path, gpu_page):
-    path, run = tmp_path / "other.html", {"run_id": "a run"}
-    again = report.write(cpu_and_gpu(), run, path, curves=curves(), findings=findings())
-    assert again.read_bytes() == gpu_page.html.encode()
+    run = {"run_id": "a run"}
+    again = page(tmp_path, cpu_and_gpu(), run, curves=curves(), findings=findings())
+    assert again.html == gpu_page.html
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
-    path = tmp_path / "report.html"
+    path = tmp_path / "report.html"  # where the helper writes
     path.write_text("old")
 
     def fail(*_):
@@ -51,7 +50,7 @@ def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
 
     monkeypatch.setattr(Path, "replace", fail)
     with pytest.raises(OSError, match="no space"):
-        report.write([row()], {}, path)
+        page(tmp_path, [row()])
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
 

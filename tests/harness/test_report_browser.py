@@ -20,6 +20,7 @@ from harness.studies.spec import VERDICTS, Verdict
 from tests.harness.make_curves import curve, curves, findings, noise_scale
 from tests.harness.make_rows import cpu_and_gpu, row
 from tests.harness.make_runs import several
+from tests.harness.report_page import page
 
 BROWSER = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
@@ -136,10 +137,9 @@ def _html(tmp_path_factory, monkeypatch) -> str:
     ]
     trials += [curve(long, hostile, rate=0.1, setting=hostile, generated=f"{hostile}\n{long}")]
     environment = {"run_id": hostile, "nested": {"deep": [{long: long}]}}
-    path = tmp_path_factory.mktemp("report") / "report.html"
     found = [*findings(), noise_scale(3, 9.0, subject=hostile, at=long, device_name=long)]
-    report.write(rows, environment, path, [long, hostile], trials, found)
-    return path.read_text("utf-8")
+    folder = tmp_path_factory.mktemp("report")
+    return page(folder, rows, environment, [long, hostile], trials, found).html
 
 
 def probed(browse: Callable[..., Opened], html: str, *options: str) -> dict[str, Any]:
@@ -223,11 +223,11 @@ def two_machines(tmp_path_factory) -> str:
 def test_a_report_of_two_machines_fits_on_light_and_dark_pages(browse, two_machines, scheme, paper):
     pages = probed(browse, two_machines, f"--blink-settings=preferredColorScheme={scheme}")
     assert [*pages] == ["390", "1280"]
-    for width, page in pages.items():
-        assert page["needed"] <= page["width"] == int(width)
-        assert page["paper"] == paper
-        assert len(page["boxes"]) > 5
-        assert all(across > 250 and right <= page["width"] for across, right in page["boxes"])
+    for width, shown in pages.items():
+        assert shown["needed"] <= shown["width"] == int(width)
+        assert shown["paper"] == paper
+        assert len(shown["boxes"]) > 5
+        assert all(across > 250 and right <= shown["width"] for across, right in shown["boxes"])
     assert "3 runs of 2 machines" in pages["390"]["title"]
 
 

@@ -12,6 +12,7 @@ import pytest
 from harness import store, studies
 from harness.__main__ import main
 from harness.report import export
+from harness.report.runs import Run, name
 from harness.studies.spec import REFUTED, Verdict
 from tests.harness.make_curves import curves, findings
 from tests.harness.make_rows import NO_GPU, cpu_and_gpu, cpu_only, row
@@ -34,7 +35,9 @@ HOSTILE = (
 
 def written(tmp_path, form, rows, environment=None, **more) -> str:
     path = tmp_path / f"report{export.SUFFIXES[form]}"
-    return export.write(form, rows, environment or {}, path, **more).read_text("utf-8")
+    environment = environment or {}
+    run = Run(name(environment), rows, environment, **more)
+    return export.write_all(form, [run], path).read_text("utf-8")
 
 
 def test_markdown_tells_the_opening_the_verdicts_and_the_speedups(tmp_path):

@@ -32,8 +32,7 @@ def test_a_plot_draws_its_parts_and_says_why_where_it_has_none(name, table):
     plot = plots.load(name)
     part = plot.parts(table)[0]
     with style.applied():
-        assert plot.figure(part.frame) is not None
-        assert plot.figure(part.frame.iloc[:0]) is None
+        assert plot.figure(part.frame).axes
     assert len(plot.table(part.frame)) > 0
     assert plot.absent(table) == ABSENT.get(name, "")
     for rows in ([row(kind="roof")], [row(None, batch=1), row(None, kind="kernel")]):

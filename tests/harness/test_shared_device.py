@@ -7,7 +7,7 @@ import types
 
 import pytest
 
-from harness import fixtures, record, report, store, studies, trials
+from harness import fixtures, record, store, studies, trials
 from harness.convergence import Setting
 from harness.curve import CURRENCIES, OF_DEVICE, SHARED, decode, encode
 from harness.record import Row
@@ -17,6 +17,7 @@ from harness.report.trials import trials as table_of
 from harness.studies.compare import Side, duel
 from harness.studies.spec import Evidence
 from tests.harness.make_curves import NO_COUNTER, curve, setting
+from tests.harness.report_page import page
 
 WHAT = {"workload": "mlp_classification", "optimizer": "sgd"}
 STEPS = [currency for currency in CURRENCIES if currency not in OF_DEVICE]
@@ -138,5 +139,5 @@ def test_the_other_figures_say_why_they_have_no_seconds():
 def test_a_report_of_them_is_written(tmp_path):
     curves = batches(True)
     row = Row("id", "group", "name", {}, fields([c for c in curves if c.trial.batch == 32]), ())
-    page = report.write([row], {}, tmp_path / "report.html", (), curves).read_text()
-    assert "1 row of trials that shared their device" in page
+    shown = page(tmp_path, [row], curves=curves)
+    assert "1 row of trials that shared their device" in shown.html

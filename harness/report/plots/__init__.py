@@ -5,7 +5,7 @@ A plot is a module with
                          "history"
     TITLE, INTRO         the section's heading and what holds for all its figures
     parts(table)         the table's lines, split into one Part for each figure
-    figure(part)         a part's rows drawn, or None when there is nothing to draw
+    figure(part)         a part's rows drawn
     table(part)          the numbers in the figure, as text with units
     caption(part)        what the figure shows in words; may be ""
     absent(table)        why there is no figure, or not every kind of it; "" if nothing is absent
@@ -44,7 +44,7 @@ class Plot(Protocol):
     TITLE: str
     INTRO: str
     parts: Callable[[pd.DataFrame], list[Part]]
-    figure: Callable[[pd.DataFrame], Figure | None]
+    figure: Callable[[pd.DataFrame], Figure]
     table: Callable[[pd.DataFrame], pd.DataFrame]
     caption: Callable[[pd.DataFrame], str]
     absent: Callable[[pd.DataFrame], str]

@@ -52,10 +52,8 @@ def parts(table: pd.DataFrame) -> list[Part]:
     return found
 
 
-def figure(part: pd.DataFrame) -> Figure | None:
+def figure(part: pd.DataFrame) -> Figure:
     """A line a model: ratios of times at the left, bytes at the right, both log."""
-    if part.empty:
-        return None
     rows = part.iloc[:MAX_LINES]
     high = _LINE * len(rows)
     looks = [_BACKWARD, _AGAIN, _PLAIN, _CHECKED]

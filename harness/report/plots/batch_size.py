@@ -58,11 +58,9 @@ def parts(table: pd.DataFrame) -> list[Part]:
     ]
 
 
-def figure(part: pd.DataFrame) -> Figure | None:
+def figure(part: pd.DataFrame) -> Figure:
     """Two panels: S against B, and E against S."""
     found = _steps(part)
-    if len(found) < 2:
-        return None
     top = _TOP + (_LINE if _known(_noise(part)) else 0)
     fig = panels.sheet(top + 2 * _HIGH + _BELOW + 36)
     fitted = _fit(part)

@@ -52,10 +52,8 @@ def parts(table: pd.DataFrame) -> list[Part]:
     return found
 
 
-def figure(part: pd.DataFrame) -> Figure | None:
+def figure(part: pd.DataFrame) -> Figure:
     """A lane for each subject and provider: a dot a case, at its error over its bound."""
-    if part.empty:
-        return None
     rows = _drawn(part)
     named = rows.drop_duplicates("provider").sort_values("look", kind="stable")
     looks = [Look(*pair) for pair in zip(named["provider"], named["look"], strict=True)]

@@ -68,10 +68,8 @@ def parts(table: pd.DataFrame) -> list[Part]:
     return [part._replace(frame=part.frame.assign(nowhere=" ".join(nowhere))) for part in found]
 
 
-def figure(part: pd.DataFrame) -> Figure | None:
+def figure(part: pd.DataFrame) -> Figure:
     """A panel for each currency that a line is known in; they share their vertical axis."""
-    if not _drawable(part):
-        return None
     shown = panels.shown(part)
     looks = [Look(name, int(rows["look"].iloc[0])) for name, rows in _series(shown)]
     several = len(looks) > 1

@@ -64,11 +64,9 @@ def parts(table: pd.DataFrame) -> list[Part]:
     return found
 
 
-def figure(part: pd.DataFrame) -> Figure | None:
+def figure(part: pd.DataFrame) -> Figure:
     """The share of samples against their time, and the samples in order, on one axis of time."""
     rows = _drawn(part)
-    if rows.empty:
-        return None
     looks = [Look(*pair) for pair in zip(rows["provider"], rows["look"], strict=True)]
     strips = _TOP + _HIGH + _BETWEEN
     below = strips + _STRIP * len(rows) + _BELOW

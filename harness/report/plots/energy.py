@@ -47,11 +47,9 @@ def parts(table: pd.DataFrame) -> list[Part]:
     return found
 
 
-def figure(part: pd.DataFrame) -> Figure | None:
+def figure(part: pd.DataFrame) -> Figure:
     """A line a case, below it a dot a provider: an iteration's joules, and a sample's."""
     rows = _drawn(part)
-    if rows.empty:
-        return None
     starts = rows["case"] != rows["case"].shift()
     rows["y"] = starts.cumsum() * (_LINE + _SPACE) + _DOT * np.arange(len(rows)) - _SPACE
     body = float(rows["y"].max()) + _DOT

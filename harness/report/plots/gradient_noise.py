@@ -45,12 +45,10 @@ def parts(table: pd.DataFrame) -> list[Part]:
     return found
 
 
-def figure(part: pd.DataFrame) -> Figure | None:
+def figure(part: pd.DataFrame) -> Figure:
     """Two panels, or one where only one of the two is known."""
     variances, scales = _variances(part), _scales(part)
     wanted = [(draw, of) for draw, of in ((_by_batch, variances), (_by_step, scales)) if len(of)]
-    if not wanted:
-        return None
     fig = panels.sheet(_TOP + len(wanted) * (_HIGH + _BELOW) - 20)
     for number, (draw, of) in enumerate(wanted):
         draw(panels.place(fig, _LEFT, _TOP + number * (_HIGH + _BELOW), _ACROSS, _HIGH), of)

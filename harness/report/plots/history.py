@@ -36,10 +36,8 @@ def parts(table: pd.DataFrame) -> list[Part]:
     return found
 
 
-def figure(part: pd.DataFrame) -> Figure | None:
+def figure(part: pd.DataFrame) -> Figure:
     """Speedup on a log axis against the runs, one line a case and provider."""
-    if part.empty:
-        return None
     series = _series(part)[: style.MAX_SERIES]
     drawn = pd.concat([rows for _, rows in series])
     fig, axes = style.panel(style.room_for([name for name, _ in series]))

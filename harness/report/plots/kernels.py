@@ -46,11 +46,9 @@ def parts(table: pd.DataFrame) -> list[Part]:
     return found
 
 
-def figure(part: pd.DataFrame) -> Figure | None:
+def figure(part: pd.DataFrame) -> Figure:
     """One line a case: its name, and below it a dot a provider for time and for speedup."""
     rows, _ = _drawn(part)
-    if rows.empty:
-        return None
     case_starts = rows["case"] != rows["case"].shift()
     rows["y"] = (case_starts.cumsum() * (_LINE + _SPACE) + _DOT * np.arange(len(rows))) - _SPACE
     body = rows["y"].iloc[-1] + _DOT

@@ -49,10 +49,8 @@ def parts(table: pd.DataFrame) -> list[Part]:
     return [*few, *found]
 
 
-def figure(part: pd.DataFrame) -> Figure | None:
+def figure(part: pd.DataFrame) -> Figure:
     """Median seconds with their interval against batch size, both log."""
-    if measured(part).empty:
-        return None
     if few_batches.LINE in part:
         return few_batches.figure(part)
     series, _ = style.series(_doubted(part))

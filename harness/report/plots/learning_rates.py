@@ -46,11 +46,9 @@ def parts(table: pd.DataFrame) -> list[Part]:
     return found
 
 
-def figure(part: pd.DataFrame) -> Figure | None:
+def figure(part: pd.DataFrame) -> Figure:
     """One line a setting, a cell for each rate that it tried."""
     drawn = grids(part)[:MAX_LINES]
-    if not drawn:
-        return None
     high = _LINE * len(drawn)
     fig = panels.sheet(_TOP + high + 36)
     axes = panels.place(fig, _LEFT, _TOP, WIDTH - _LEFT - _RIGHT, high)

@@ -45,10 +45,8 @@ def parts(table: pd.DataFrame) -> list[Part]:
     ]
 
 
-def figure(part: pd.DataFrame) -> Figure | None:
+def figure(part: pd.DataFrame) -> Figure:
     """A line a case: both ratios, the farthest from its prediction first."""
-    if part.empty:
-        return None
     rows = _ratios(part).iloc[:MAX_LINES]
     high = _LINE * len(rows)
     below = _TOP + high + _BELOW

@@ -45,10 +45,8 @@ def parts(table: pd.DataFrame) -> list[Part]:
     return found
 
 
-def figure(part: pd.DataFrame) -> Figure | None:
+def figure(part: pd.DataFrame) -> Figure:
     """A line a workload: its share of FLOPs and that of time, from 0 to 100 %."""
-    if part.empty:
-        return None
     rows = _drawn(part)
     high = _LINE * len(rows)
     below = _TOP + high + _BELOW

@@ -66,11 +66,9 @@ def parts(table: pd.DataFrame) -> list[Part]:
     return panels.few_lines(found, "optimizer")
 
 
-def figure(part: pd.DataFrame) -> Figure | None:
+def figure(part: pd.DataFrame) -> Figure:
     """Steps that rise with the factor, one line an optimizer."""
-    lines = _profiles(part) if len(part) else []
-    if not lines:
-        return None
+    lines = _profiles(part)
     shown = _profiles(panels.shown(part))
     looks = [Look(line.name, line.look) for line in shown]
     below = _TOP + _HIGH + _BELOW

@@ -61,10 +61,8 @@ def parts(table: pd.DataFrame) -> list[Part]:
     return panels.few_lines(found, "subject", "number")
 
 
-def figure(part: pd.DataFrame) -> Figure | None:
+def figure(part: pd.DataFrame) -> Figure:
     """FLOP/s against FLOPs a byte, both log: a dot a case and provider, the roofs as lines."""
-    if part.empty:
-        return None
     every, over = _with_rates(part), part["roofs"].iloc[0]
     rows = panels.shown(every)
     named = rows.drop_duplicates("number").sort_values("number")

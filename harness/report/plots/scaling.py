@@ -49,11 +49,9 @@ def parts(table: pd.DataFrame) -> list[Part]:
     ]
 
 
-def figure(part: pd.DataFrame) -> Figure | None:
+def figure(part: pd.DataFrame) -> Figure:
     """A line for each batch size against the number of ranks."""
     lines = [*_lines(part)][: style.MAX_SERIES]
-    if not lines:
-        return None
     kind, drawn = part["kind"].iloc[0], pd.concat([line for _, line in lines])
     fig, axes = style.panel(style.room_for([name for name, _ in lines]))
     ranks = sorted(drawn["ranks"])
@@ -140,8 +138,6 @@ def absent(table: pd.DataFrame) -> str:
 def _lines(part: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
     """Of each batch size, whole or a rank's: ranks, value, low and high, rising in ranks; those of
     two numbers of ranks or more."""
-    if part.empty:
-        return
     kind = part["kind"].iloc[0]
     for size in sorted(part[_BY[kind]].unique()):
         name = f"{whole(size)} a rank" if kind == WEAK else f"batch {whole(size)}"

@@ -54,10 +54,8 @@ def parts(table: pd.DataFrame) -> list[Part]:
     return found
 
 
-def figure(part: pd.DataFrame) -> Figure | None:
+def figure(part: pd.DataFrame) -> Figure:
     """Speedup with its interval against batch size, both log, and a line at 1."""
-    if part.empty:
-        return None
     if _at_one_batch(part):
         return _below_each_other(part)
     series, _ = style.series(part)

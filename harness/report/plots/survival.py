@@ -73,11 +73,9 @@ def parts(table: pd.DataFrame) -> list[Part]:
     return panels.few_lines([part for part in found if len(part.frame)], "series")
 
 
-def figure(part: pd.DataFrame) -> Figure | None:
+def figure(part: pd.DataFrame) -> Figure:
     """Steps that rise, one line a setting."""
     lines = _lines(part)
-    if not lines:
-        return None
     shown = _lines(panels.shown(part))
     looks = [Look(line.name, line.look) for line in shown]
     below = _TOP + _HIGH + _NAMES

@@ -43,13 +43,11 @@ def parts(table: pd.DataFrame) -> list[Part]:
     ]
 
 
-def figure(part: pd.DataFrame) -> Figure | None:
+def figure(part: pd.DataFrame) -> Figure:
     """Median seconds with the seeds' range against batch size, both log."""
     lines = [line for line in _lines(part) if not line.empty]
-    drawn = pd.concat(lines) if lines else pd.DataFrame({"median": []})
+    drawn = pd.concat(lines)
     finite = drawn[drawable(drawn["median"])]
-    if finite.empty:
-        return None
     names = [processor(line["device"].iloc[0]) for line in lines]
     fig, axes = style.panel(style.room_for(names))
     batches = sorted(drawn["batch"])
