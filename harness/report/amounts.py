@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from harness.report.trials import Times
-from harness.report.words import si, whole
+from harness.report.words import si, si_tick, whole
 
 INFINITE = "∞"  # half of the seeds or more did not get there
 
@@ -38,10 +38,7 @@ def tick(value: float, currency: str) -> str:
     """An amount as it stands at an axis: "20 ms", "1.5k", "0"."""
     if not value:
         return "0"
-    if currency not in _UNITS:
-        return compact(value)
-    number, _, unit = si(value, _UNITS[currency]).partition(" ")
-    return f"{float(number.replace(',', '')):g} {unit}"
+    return si_tick(value, _UNITS[currency]) if currency in _UNITS else compact(value)
 
 
 def power(value: float) -> str:

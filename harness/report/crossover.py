@@ -11,7 +11,7 @@ import pandas as pd
 
 from harness.noise import Floor
 from harness.report.frame import judgeable
-from harness.report.words import processor, whole
+from harness.report.words import whole
 from harness.verdict import FASTER, SLOWER, Ratio, verdicts
 
 _KEY = ["subject", "case", "direction", "dtype", "provider", "mode"]
@@ -40,17 +40,15 @@ def crossover(
     speedup: Sequence[float],
     low: Sequence[float],
     high: Sequence[float],
-    fast: str = "GPU",
-    slow: str = "CPU",
 ) -> Crossover:
-    """The batch size from which `fast` is faster than `slow` and stays so.
+    """The batch size from which the GPU is faster than the CPU and stays so.
 
     Straight lines are drawn between measured batches, log speedup against log batch. The curve
     of the lower ends gives the interval's upper bound, that of the upper ends its lower bound.
 
     Args:
         batches: measured batch sizes, > 0, each once, rising.
-        speedup, low, high: of `fast` over `slow` at each, with 0 < low <= speedup <= high.
+        speedup, low, high: of GPU over CPU at each, with 0 < low <= speedup <= high.
 
     Raises:
         ValueError: nothing was given, or the arguments differ in length or order.
@@ -63,7 +61,7 @@ def crossover(
     if any(b >= a for b, a in pairwise(batches)) or batches[0] <= 0:
         raise ValueError(f"batches are {list(batches)}; give them rising, above 0, each once")
     at, first, last = (_stays_above_1(batches, curve) for curve in (speedup, high, low))
-    return Crossover(at, first, last, _words(batches, high, at, first, last, fast, slow))
+    return Crossover(at, first, last, _words(batches, high, at, first, last))
 
 
 def crossing(rows: pd.DataFrame) -> Crossover:
@@ -79,12 +77,12 @@ def crossing(rows: pd.DataFrame) -> Crossover:
     return crossover(rows["batch"].tolist(), rows["value"].tolist(), low.tolist(), high.tolist())
 
 
-def device_ratio(table: pd.DataFrame, fast: str = "cuda", slow: str = "cpu") -> pd.DataFrame:
-    """The speedup of one device over another where both ran the same thing.
+def device_ratio(table: pd.DataFrame) -> pd.DataFrame:
+    """The speedup of the GPU over the CPU where both ran the same thing.
 
     Same thing: equal subject, case, direction, dtype, provider and mode. Rows on which no verdict
     may stand (`frame.judgeable`) have no part in it. The interval is the widest that the two
-    medians' intervals allow: low = slow's low / fast's high.
+    medians' intervals allow: low = the CPU's low / the GPU's high.
 
     Returns:
         one line each, in the order of `table`: those columns, kind, batch, value, low, high, n,
@@ -93,29 +91,29 @@ def device_ratio(table: pd.DataFrame, fast: str = "cuda", slow: str = "cpu") -> 
         each is; else "".
     """
     rows = judgeable(table).drop_duplicates([*_KEY, "device"], keep="last")
-    both = rows[rows["device"] == fast].merge(
-        rows.loc[rows["device"] == slow, [*_KEY, *_TIMES]], on=_KEY, suffixes=("", "_slow")
+    both = rows[rows["device"] == "cuda"].merge(
+        rows.loc[rows["device"] == "cpu", [*_KEY, *_TIMES]], on=_KEY, suffixes=("", "_cpu")
     )
     found = both[["kind", "batch", *_KEY]].assign(
-        value=both["median_s_slow"] / both["median_s"],
-        low=both["low_slow"] / both["high"],
-        high=both["high_slow"] / both["low"],
-        n=both[["n", "n_slow"]].min(axis=1),
-        apart=_apart(both, processor(fast), processor(slow)),
+        value=both["median_s_cpu"] / both["median_s"],
+        low=both["low_cpu"] / both["high"],
+        high=both["high_cpu"] / both["low"],
+        n=both[["n", "n_cpu"]].min(axis=1),
+        apart=_apart(both),
     )
     # one device beside another is no A/A pair: the higher floor of the two is the least
-    found["noise_floor"] = both[["noise_floor", "noise_floor_slow"]].max(axis=1)
+    found["noise_floor"] = both[["noise_floor", "noise_floor_cpu"]].max(axis=1)
     ends = zip(*(found[name] for name in ("value", "low", "high", "noise_floor")), strict=True)
     ratios = [Ratio(value, low, high, Floor(share, 0)) for value, low, high, share in ends]
     return found.assign(verdict=pd.Series(verdicts(ratios), index=found.index, dtype="object"))
 
 
-def _apart(both: pd.DataFrame, fast: str, slow: str) -> pd.Series:
+def _apart(both: pd.DataFrame) -> pd.Series:
     """What no interval knows of: that the two were not measured side by side."""
     found = pd.Series([""] * len(both), index=both.index, dtype="object")
     for what in ("run", "machine"):  # of two machines the runs differ as well
-        one, other = both[f"{what}_slow"], both[what]
-        words = f"two {what}s: {slow} of " + one + f", {fast} of " + other
+        one, other = both[f"{what}_cpu"], both[what]
+        words = f"two {what}s: CPU of " + one + ", GPU of " + other
         found = found.where(one == other, words)
     return found
 
@@ -132,13 +130,7 @@ def _stays_above_1(batches: Sequence[float], curve: Sequence[float]) -> float:
 
 
 def _words(
-    batches: Sequence[float],
-    high: Sequence[float],
-    at: float,
-    first: float,
-    last: float,
-    fast: str,
-    slow: str,
+    batches: Sequence[float], high: Sequence[float], at: float, first: float, last: float
 ) -> str:
     smallest, largest = whole(batches[0]), whole(batches[-1])
     if len(batches) == 1:
@@ -146,24 +138,22 @@ def _words(
     else:
         measured_at = f"at every measured batch, {smallest} to {largest}"
     if last == 0:
-        return f"{fast} faster {measured_at}"
+        return f"GPU faster {measured_at}"
     if all(end < 1 for end in high):
-        return f"{slow} faster {measured_at}"
+        return f"CPU faster {measured_at}"
     if len(batches) == 1:
         return f"same or unclear {measured_at}"
     if at == math.inf:
         if high[-1] < 1:
-            return f"no crossover up to batch {largest}, where {slow} is faster"
+            return f"no crossover up to batch {largest}, where CPU is faster"
         return f"no crossover up to batch {largest}, where the two are same or unclear"
     bounds = (
         f"[{whole(first) if first else f'below {smallest}'}, "
         f"{whole(last) if last < math.inf else f'above {largest}'}]"
     )
     if last == math.inf:
-        start = (
-            f"medians cross at batch {whole(at)} {bounds}" if at else f"{fast}'s median is ahead"
-        )
+        start = f"medians cross at batch {whole(at)} {bounds}" if at else "GPU's median is ahead"
         return f"{start}, and at batch {largest} the two are still same or unclear"
     if at == 0:
-        return f"{fast} faster from batch {whole(last)}; below it same or unclear {bounds}"
-    return f"{fast} faster from batch {whole(at)} {bounds}"
+        return f"GPU faster from batch {whole(last)}; below it same or unclear {bounds}"
+    return f"GPU faster from batch {whole(at)} {bounds}"

@@ -46,6 +46,12 @@ def si(value: float, unit: str) -> str:
     return f"{digits(value / factor)} {prefix}{unit}"
 
 
+def si_tick(value: float, unit: str) -> str:
+    """The same at an axis, without the zeros that end it: "20 ms"."""
+    number, _, unit = si(value, unit).partition(" ")
+    return f"{float(number.replace(',', '')):g} {unit}"
+
+
 def si_interval(value: float, low: float, high: float, unit: str) -> str:
     """e.g. "1.23 ms [1.20, 1.27]": the ends in the unit and the decimals of the value."""
     if math.isnan(low) or math.isnan(high):

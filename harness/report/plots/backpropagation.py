@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import Any
 
 import pandas as pd
@@ -14,9 +15,10 @@ from harness.report.findings import machines, numbers, why_unknown
 from harness.report.frame import drawable
 from harness.report.plots import panels, style
 from harness.report.plots.panels import Look
-from harness.report.plots.style import GRID, INK, PAPER, WIDTH, Part
+from harness.report.plots.style import GRID, INK, WIDTH, Part
 from harness.report.plots.ticks import limits, log_axis, ratio_ticks
-from harness.report.words import count, digits, processor, ratio, shorten, si, whole
+from harness.report.words import digits, processor, ratio, si, si_tick, whole
+from harness.studies.backpropagation import ABOUT_TWICE
 
 SOURCE = "findings"
 TITLE = "What backpropagation costs"
@@ -29,7 +31,6 @@ INTRO = (
     "the rest again."
 )
 
-ABOUT_TWICE = (1.5, 2.5)  # as harness.studies.backpropagation has it
 MAX_LINES = 16
 
 _LEFT, _RIGHT, _BETWEEN, _TOP, _LINE, _BELOW = 14.0, 22.0, 26.0, 24.0, 50.0, 46.0  # points
@@ -67,18 +68,14 @@ def figure(part: pd.DataFrame) -> Figure:
     log_axis(times.xaxis, ends, ratio_ticks(ends, most=5))
     values = rows[[*_BYTES]].to_numpy().ravel()
     ends = limits(_on_axis(values) or [1.0], margin=0.1)
-    log_axis(held.xaxis, ends, panels.decades(ends, _tick, most=3))
+    log_axis(held.xaxis, ends, panels.decades(ends, partial(si_tick, unit="B"), most=3))
     for axes, title in ((times, "times the time"), (held, "bytes kept, or at peak")):
-        axes.set_ylim(high, 0)
-        axes.set_yticks([])
-        axes.spines["left"].set_visible(False)
+        panels.stacked(axes, high)
         panels.write(axes, 0, 9, title)
     times.axvspan(*ABOUT_TWICE, color=GRID, alpha=0.4, linewidth=0)
     times.axvline(2.0, color=INK, linewidth=1.0)
-    behind = {"facecolor": PAPER, "edgecolor": "none", "pad": 0.5}
     for line, row in enumerate(rows.to_dict("records")):
-        name = f"{row['subject']}, {row['at']}"
-        panels.write(times, 0, -_LINE * line - 12, shorten(name, 58), color=INK, bbox=behind)
+        panels.heading(times, _LINE * line + 12, f"{row['subject']}, {row['at']}")
         _draw(times, held, _LINE * line, row)
     panels.names(fig, looks, below)
     return fig
@@ -114,9 +111,7 @@ def caption(part: pd.DataFrame) -> str:
         if part[name].isna().any():
             why = why_unknown(part[part[name].isna()], name)
             sentences.append(f"No {what} is known: {why}.")
-    if len(part) > MAX_LINES:
-        sentences.append(f"{count(len(part) - MAX_LINES, 'more model')} only in the numbers.")
-    return " ".join(sentences)
+    return " ".join([*sentences, *style.left_out(len(part) - MAX_LINES, "model", "numbers")])
 
 
 def absent(table: pd.DataFrame) -> str:
@@ -159,8 +154,3 @@ def _ratio(row: Mapping[Any, Any], name: str) -> str:
 def _told(values: Mapping[str, float], name: str, unit: str = "B") -> str:
     value = values.get(name, math.nan)
     return "not known" if math.isnan(value) else si(value, unit)
-
-
-def _tick(value: float) -> str:
-    number, _, unit = si(value, "B").partition(" ")
-    return f"{float(number.replace(',', '')):g} {unit}"

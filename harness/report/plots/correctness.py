@@ -14,7 +14,6 @@ from harness.record import CONVERGENCE, OK
 from harness.report.amounts import power
 from harness.report.frame import drawable
 from harness.report.plots import panels, style
-from harness.report.plots.panels import Look
 from harness.report.plots.style import GRID, INK, WIDTH, Part
 from harness.report.plots.ticks import log_axis
 from harness.report.words import count, digits, processor, shorten
@@ -55,8 +54,7 @@ def parts(table: pd.DataFrame) -> list[Part]:
 def figure(part: pd.DataFrame) -> Figure:
     """A lane for each subject and provider: a dot a case, at its error over its bound."""
     rows = _drawn(part)
-    named = rows.drop_duplicates("provider").sort_values("look", kind="stable")
-    looks = [Look(*pair) for pair in zip(named["provider"], named["look"], strict=True)]
+    looks = panels.looks(rows, "provider")
     body = _LANE + float(rows["y"].max())
     below = _TOP + body + _BELOW
     fig = panels.sheet(below + panels.names_height(looks))
@@ -69,9 +67,7 @@ def figure(part: pd.DataFrame) -> Figure:
     panels.write(axes, 0, 9, "one dot a case, left is better", ha="left")
     axes.axvline(1.0, color=INK, linewidth=1.2)
     for each in (exact, axes):
-        each.set_ylim(body, 0)
-        each.set_yticks([])
-        each.spines["left"].set_visible(False)
+        panels.stacked(each, body)
     exact.axvspan(-1, 1, color=GRID, alpha=0.35, linewidth=0)
     exact.grid(visible=False)
     for _, of in rows.groupby(["subject", "look"], sort=False):
@@ -111,9 +107,7 @@ def caption(part: pd.DataFrame) -> str:
         f"over its bound: {_over(worst['over'])}, of {worst['subject']} {worst['case']} by "
         f"{worst['provider']}."
     ]
-    more = len(part) - len(_drawn(part))
-    if more:
-        sentences.append(f"{count(more, 'more dot')} only in the table of all rows.")
+    sentences += style.left_out(len(part) - len(_drawn(part)), "dot")
     if len(part) > MAX_LINES:
         lines = count(len(part) - MAX_LINES, "line")
         sentences.append(f"The numbers leave out the {lines} of the smallest.")

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from harness.record import CONVERGENCE
 from harness.report.frame import measured
 from harness.report.plots import panels, style
-from harness.report.plots.panels import Look
 from harness.report.plots.style import GRID, WIDTH, Part
 from harness.report.plots.ticks import limits, log_axis, ratio_ticks
 from harness.report.words import count, digits, processor, si, si_interval, whole
@@ -67,7 +66,7 @@ def parts(table: pd.DataFrame) -> list[Part]:
 def figure(part: pd.DataFrame) -> Figure:
     """The share of samples against their time, and the samples in order, on one axis of time."""
     rows = _drawn(part)
-    looks = [Look(*pair) for pair in zip(rows["provider"], rows["look"], strict=True)]
+    looks = panels.looks(rows, "provider")
     strips = _TOP + _HIGH + _BETWEEN
     below = strips + _STRIP * len(rows) + _BELOW
     fig = panels.sheet(below + panels.names_height(looks))
@@ -133,10 +132,7 @@ def caption(part: pd.DataFrame) -> str:
     every = max(_every(len(ratios)) for ratios in values)
     if every > 1:
         sentences.append(f"In the lanes below one sample in {every} at least has a dot.")
-    if len(part) > len(rows):
-        more = count(len(part) - len(rows), "more row")
-        sentences.append(f"{more} only in the table of all rows.")
-    return " ".join(sentences)
+    return " ".join([*sentences, *style.left_out(len(part) - len(rows), "row")])
 
 
 def absent(table: pd.DataFrame) -> str:

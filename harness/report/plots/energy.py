@@ -13,10 +13,9 @@ from harness.record import CONVERGENCE, OK
 from harness.report.amounts import tick
 from harness.report.frame import drawable
 from harness.report.plots import panels, style
-from harness.report.plots.panels import Look
-from harness.report.plots.style import INK, MUTED, PAPER, WIDTH, Part
+from harness.report.plots.style import PAPER, WIDTH, Part
 from harness.report.plots.ticks import limits, log_axis
-from harness.report.words import count, processor, shorten, si
+from harness.report.words import count, processor, si
 
 SOURCE = "rows"
 TITLE = "Energy"
@@ -53,8 +52,7 @@ def figure(part: pd.DataFrame) -> Figure:
     starts = rows["case"] != rows["case"].shift()
     rows["y"] = starts.cumsum() * (_LINE + _SPACE) + _DOT * np.arange(len(rows)) - _SPACE
     body = float(rows["y"].max()) + _DOT
-    named = rows.drop_duplicates("provider").sort_values("look", kind="stable")
-    looks = [Look(*pair) for pair in zip(named["provider"], named["look"], strict=True)]
+    looks = panels.looks(rows, "provider")
     below = _TOP + body + _BELOW
     fig = panels.sheet(below + panels.names_height(looks))
     wanted = [("energy_j", "energy_net_j", "joules an iteration")]
@@ -66,7 +64,7 @@ def figure(part: pd.DataFrame) -> Figure:
         _panel(axes, rows, gross, net, body, title)
         if column == 0:
             for case, y in zip(rows["case"][starts], rows["y"][starts], strict=True):
-                panels.write(axes, 0, 4 - y, shorten(case, 58), color=INK, bbox=_BEHIND)
+                panels.heading(axes, y - 4, case)
     panels.names(fig, looks, below)
     return fig
 
@@ -105,10 +103,7 @@ def caption(part: pd.DataFrame) -> str:
     best = rows.iloc[int(rows["energy_j"].to_numpy().argmin())]
     words = f"The least: {si(best['energy_j'], 'J')} by {best['provider']} in {best['case']}"
     sentences.append(f"{words}.")
-    if len(part) > len(rows):
-        more = count(len(part) - len(rows), "more row")
-        sentences.append(f"{more} only in the table of all rows.")
-    return " ".join(sentences)
+    return " ".join([*sentences, *style.left_out(len(part) - len(rows), "row")])
 
 
 def absent(table: pd.DataFrame) -> str:
@@ -125,9 +120,6 @@ def absent(table: pd.DataFrame) -> str:
         why = f": {'; '.join(reasons)}" if len(reasons) else ", and no reason was recorded"
         told.append(f"No joules are known on {name}{why}.")
     return " ".join(told)
-
-
-_BEHIND = {"facecolor": PAPER, "edgecolor": "none", "pad": 0.5}
 
 
 def _known(rows: pd.DataFrame) -> pd.DataFrame:
@@ -157,10 +149,8 @@ def _panel(axes: Axes, rows: pd.DataFrame, gross: str, net: str, body: float, ti
     values = pd.concat([rows[gross], rows[net]])
     ends = limits([*values[drawable(values)]] or [1.0], margin=0.08)
     log_axis(axes.xaxis, ends, panels.decades(ends, lambda v: tick(v, "joules"), _TICKS))
-    axes.set_ylim(body, 0)
-    axes.set_yticks([])
-    axes.spines["left"].set_visible(False)
-    panels.write(axes, 0, 9, title, color=MUTED)
+    panels.stacked(axes, body)
+    panels.write(axes, 0, 9, title)
     for _, of in rows.groupby("look"):
         look = style.of(int(of["look"].iloc[0])) | {"linestyle": "none"}
         y = of["y"] + _DOT / 2

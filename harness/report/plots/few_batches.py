@@ -13,10 +13,10 @@ from harness.report.amounts import tick
 from harness.report.frame import doubts, measured
 from harness.report.plots import panels, style
 from harness.report.plots.panels import Look
-from harness.report.plots.style import GRID, INK, WIDTH, Part
+from harness.report.plots.style import GRID, WIDTH, Part
 from harness.report.plots.ticks import limits, log_axis
 from harness.report.trials import batch_name
-from harness.report.words import digits, shorten, whole
+from harness.report.words import digits, whole
 
 MOST = 3  # batch sizes: a line against them would have no shape
 LINE = "line"  # the column that says which line of such a figure a row is in
@@ -70,9 +70,7 @@ def figure(part: pd.DataFrame) -> Figure:
     axes = panels.place(fig, _LEFT, _TOP, WIDTH - _LEFT - _RIGHT, high)
     ends = limits([*every["low"], *every["high"]])
     log_axis(axes.xaxis, ends, panels.decades(ends, partial(tick, currency="seconds"), most=4))
-    axes.set_ylim(len(lines), 0)
-    axes.set_yticks([])
-    axes.spines["left"].set_visible(False)
+    panels.stacked(axes, len(lines))
     panels.write(axes, 8 - _LEFT, 9, "median time per iteration")
     for number, (name, line) in enumerate(lines):
         y = number + 0.5
@@ -83,10 +81,7 @@ def figure(part: pd.DataFrame) -> Figure:
             axes.plot([row["median_s"]], [y], **style.of(look) | {"linestyle": "none"})
             if row["doubt"]:
                 style.hollow(axes, np.array([[row["median_s"], y]]), look)
-        axes.annotate(
-            *(shorten(str(name), 28), (0, y), (-8, 0)), xycoords=("axes fraction", "data"),
-            textcoords="offset points", ha="right", va="center_baseline", color=INK,
-        )  # fmt: skip
+        panels.name_left(axes, y, str(name), 28)
     panels.names(fig, named, below)
     return fig
 

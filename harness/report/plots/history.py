@@ -88,9 +88,8 @@ def caption(part: pd.DataFrame) -> str:
         where = f"run {whole(last['number'])}"
         where += f", trust {last['trust']}" if last["trust"] in (LOW, NONE) else ""
         sentences.append(f"{last['case']}, {last['provider']}: {ends} in {where}.")
-    more = style.left_out_words(max(0, len(series) - style.MAX_SERIES))
     return " ".join(
-        [*sentences, *(words.replace("table of all rows", "numbers") for words in more)]
+        [*sentences, *style.left_out(len(series) - style.MAX_SERIES, "line", "numbers")]
     )
 
 

@@ -11,9 +11,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 
-from harness.record import OK
 from harness.report.frame import comparable, doubts, measured
-from harness.report.plots import style
+from harness.report.plots import panels, style
 from harness.report.plots.style import INK, MUTED, PAPER, WIDTH, Part
 from harness.report.plots.ticks import limits, log_axis, ratio_ticks, time_ticks
 from harness.report.words import count, ratio, shorten, si_interval, tally, whole
@@ -56,11 +55,10 @@ def figure(part: pd.DataFrame) -> Figure:
     top = _LINE * math.ceil(len(names) / _LEGEND_COLUMNS) + 26
     bottom = 24.0
     height = top + body + bottom
-    fig = Figure(figsize=(WIDTH / 72, height / 72))
+    fig = panels.sheet(height)
     width = (WIDTH - _LEFT - _RIGHT - _BETWEEN) / 2
-    size = (width / WIDTH, body / height)
-    time = fig.add_axes((_LEFT / WIDTH, bottom / height, *size))
-    speedup = fig.add_axes(((_LEFT + width + _BETWEEN) / WIDTH, bottom / height, *size))
+    time = panels.place(fig, _LEFT, top, width, body)
+    speedup = panels.place(fig, _LEFT + width + _BETWEEN, top, width, body)
     _axes(time, speedup, rows, body)
     _legend(fig, names, height)
     for case, y in zip(rows["case"][case_starts], rows["y"][case_starts], strict=True):
@@ -103,13 +101,8 @@ def caption(part: pd.DataFrame) -> str:
     compared = rows[(rows["provider"] != rows["baseline"]) & ~comparable(rows)]
     if why := style.tally_doubts(_why_no_verdict(compared, rows)):
         sentences.append(f"{len(compared)} without a verdict: {why}.")
-    states = part.loc[part["status"] != OK, "status"].value_counts()
-    missing = ", ".join(f"{number} {state}" for state, number in states.items())
-    if missing:
-        sentences.append(f"No dot for {count(int(states.sum()), 'row')}: {missing}.")
-    if left_out:
-        sentences.append(f"{count(left_out, 'more row')} only in the table of all rows.")
-    return " ".join(sentences)
+    sentences += style.without_a_time(part, "dot")
+    return " ".join([*sentences, *style.left_out(left_out, "row")])
 
 
 def absent(table: pd.DataFrame) -> str:
@@ -186,10 +179,8 @@ def _axes(time: Axes, speedup: Axes, rows: pd.DataFrame, body: float) -> None:
     over = set(rows["baseline"])
     baseline = shorten(over.pop(), 16) if len(over) == 1 else "the baseline"
     for axes, title in ((time, "median time"), (speedup, f"speedup over {baseline}")):
-        axes.set_ylim(body, 0)
-        axes.set_yticks([])
-        axes.spines["left"].set_visible(False)
-        axes.text(0, 1 + 5 / body, title, transform=axes.transAxes, color=MUTED)
+        panels.stacked(axes, body)
+        panels.write(axes, 0, 5, title)
     if compared.empty:
         words = "no provider to compare"
         speedup.text(0.5, 0.5, words, transform=speedup.transAxes, ha="center", color=MUTED)

@@ -7,12 +7,11 @@ import math
 import pandas as pd
 from matplotlib.figure import Figure
 
-from harness.record import OK
 from harness.report.frame import doubts, measured, workloads
 from harness.report.plots import few_batches, style
 from harness.report.plots.style import Part
 from harness.report.plots.ticks import batch_ticks, limits, log_axis, time_ticks
-from harness.report.words import count, digits, si_interval, whole
+from harness.report.words import digits, si_interval, whole
 
 SOURCE = "rows"
 TITLE = "Latency against batch size"
@@ -33,7 +32,7 @@ def parts(table: pd.DataFrame) -> list[Part]:
     rows = workloads(style.looks(table))
     found: list[Part] = []
     together: dict[tuple[str, str], list[pd.DataFrame]] = {}
-    for mode, subject, direction, part in style.panels(rows):
+    for (mode, subject, direction), part in style.by(rows, ["mode", "subject", "direction"]):
         group = f"{mode.capitalize()} mode"
         if measured(part).empty:
             continue
@@ -70,7 +69,7 @@ def figure(part: pd.DataFrame) -> Figure:
     ends = []
     for name, rows in series:
         dashed = rows["device"].iloc[0] == "cpu"
-        color = style.line(axes, rows, "median_s", "low", "high", rows["look"].iloc[0], dashed)
+        color = style.line(axes, rows, "median_s", rows["look"].iloc[0], dashed)
         ends.append(style.End(rows["batch"].iloc[-1], rows["median_s"].iloc[-1], name, color))
     style.end_labels(axes, ends)
     return fig
@@ -116,11 +115,8 @@ def caption(part: pd.DataFrame) -> str:
                 )
     if told := style.tally_doubts(shown["doubt"]):
         words.append(f"Hollow, and without a verdict: {told}.")
-    states = part.loc[part["status"] != OK, "status"].value_counts()
-    missing = ", ".join(f"{number} {state}" for state, number in states.items())
-    if missing:
-        words.append(f"No point for {count(int(states.sum()), 'row')}: {missing}.")
-    return " ".join([*words, *style.left_out_words(left_out)])
+    words += style.without_a_time(part, "point")
+    return " ".join([*words, *style.left_out(left_out, "line")])
 
 
 def absent(table: pd.DataFrame) -> str:

@@ -17,7 +17,7 @@ from harness.report.plots.style import GRID, INK, MUTED, WIDTH, Part
 from harness.report.plots.ticks import log_axis
 from harness.report.trials import groups, why_unknown
 from harness.report.tuning import Grid, grids, tuned
-from harness.report.words import count, processor, shorten
+from harness.report.words import count, processor
 
 SOURCE = "trials"
 TITLE = "How the learning rates were chosen"
@@ -55,18 +55,13 @@ def figure(part: pd.DataFrame) -> Figure:
     rates = sorted({rate for grid in drawn for rate in grid.cells})
     ends = (rates[0] / 1.6, rates[-1] * 1.6)
     log_axis(axes.xaxis, ends, panels.decades(ends, write="{:g}".format, most=6))
-    axes.set_ylim(len(drawn), 0)
-    axes.set_yticks([])
-    axes.spines["left"].set_visible(False)
+    panels.stacked(axes, len(drawn))
     axes.set_xlabel("learning rate", labelpad=4)
     panels.write(axes, 0, 7, "median steps to the target")
     names = _names(drawn)
     octave = (WIDTH - _LEFT - _RIGHT) / math.log2(ends[1] / ends[0])
     for line, grid in enumerate(drawn):
-        axes.annotate(
-            *(shorten(names[line], _NAME), (ends[0], line + 0.5), (-6, 0)), color=INK,
-            textcoords="offset points", ha="right", va="center_baseline",
-        )  # fmt: skip
+        panels.name_left(axes, line + 0.5, names[line], _NAME, away=6)
         _draw(axes, line, grid, octave)
     return fig
 
@@ -112,9 +107,7 @@ def caption(part: pd.DataFrame) -> str:
         words.append(f"Best rate on the edge: {'; '.join(edge)}.")
     if nowhere:
         words.append(f"No rate reached the target: {'; '.join(nowhere)}.")
-    if len(found) > MAX_LINES:
-        words.append(f"{count(len(found) - MAX_LINES, 'more setting')} only in the numbers.")
-    return " ".join(words)
+    return " ".join([*words, *style.left_out(len(found) - MAX_LINES, "setting", "numbers")])
 
 
 def absent(table: pd.DataFrame) -> str:

@@ -16,7 +16,7 @@ from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
 
 from harness.report.amounts import power
 from harness.report.plots import style
-from harness.report.plots.style import MUTED, WIDTH, Part
+from harness.report.plots.style import INK, MUTED, PAPER, WIDTH, Part
 from harness.report.plots.ticks import even_ticks
 from harness.report.words import shorten
 
@@ -76,11 +76,36 @@ def write(
     axes: Axes, right: float, up: float, text: str, *, color: str = MUTED, **how: object
 ) -> None:
     """Text so many points to the right of the axes' upper left corner and above it."""
-    box, figure = axes.get_position(), axes.figure
-    assert isinstance(figure, Figure)
-    x = right / (box.width * WIDTH)
-    y = 1 + up / (box.height * figure.get_figheight() * 72)
+    width, height = style.points(axes)
+    x, y = right / width, 1 + up / height
     axes.text(x, y, text, transform=axes.transAxes, color=color, **how)  # type: ignore[arg-type]
+
+
+def stacked(axes: Axes, bottom: float) -> None:
+    """Axes of lines below each other, from 0 at the top, without a vertical axis."""
+    axes.set_ylim(bottom, 0)
+    axes.set_yticks([])
+    axes.spines["left"].set_visible(False)
+
+
+def name_left(axes: Axes, y: float, name: str, most: int, away: float = 8) -> None:
+    """What a line of `stacked` is called, in the room that `place` left beside the axes."""
+    axes.annotate(
+        *(shorten(name, most), (0, y), (-away, 0)), xycoords=("axes fraction", "data"),
+        textcoords="offset points", ha="right", va="center_baseline", color=INK,
+    )  # fmt: skip
+
+
+def heading(axes: Axes, down: float, name: str, most: int = 58) -> None:
+    """What a line is called, above it, so many points below the axes' upper edge."""
+    behind = {"facecolor": PAPER, "edgecolor": "none", "pad": 0.5}
+    write(axes, 0, -down, shorten(name, most), color=INK, bbox=behind)
+
+
+def looks(rows: pd.DataFrame, name: str, look: str = "look") -> list[Look]:
+    """The lines of a figure, each once, in the order of their looks."""
+    once = rows.drop_duplicates(name).sort_values(look, kind="stable")
+    return [Look(*pair) for pair in zip(once[name], once[look], strict=True)]
 
 
 def names(figure: Figure, looks: Sequence[Look], top: float) -> None:

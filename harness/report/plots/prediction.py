@@ -13,9 +13,9 @@ from harness.record import OK
 from harness.report.frame import drawable, measured
 from harness.report.plots import panels, style
 from harness.report.plots.panels import Look
-from harness.report.plots.style import GRID, INK, PAPER, WIDTH, Part
+from harness.report.plots.style import GRID, INK, WIDTH, Part
 from harness.report.plots.ticks import limits, log_axis, ratio_ticks
-from harness.report.words import count, digits, ratio, shorten, si, si_interval, whole
+from harness.report.words import count, digits, ratio, si, si_interval, whole
 
 SOURCE = "rows"
 TITLE = "Predicted and measured"
@@ -55,16 +55,12 @@ def figure(part: pd.DataFrame) -> Figure:
     axes = panels.place(fig, _SIDE, _TOP, WIDTH - 2 * _SIDE, high)
     ends = limits([1.0, *rows["low"], *rows["high"], *rows["over_roof"]], 0.06, least=0.3)
     log_axis(axes.xaxis, ends, ratio_ticks(ends, most=5))
-    axes.set_ylim(len(rows), 0)
-    axes.set_yticks([])
-    axes.spines["left"].set_visible(False)
+    panels.stacked(axes, len(rows))
     axes.set_xlabel("times as long", labelpad=4)
     axes.axvline(1.0, color=INK, linewidth=1.0)
-    behind = {"facecolor": PAPER, "edgecolor": "none", "pad": 0.5}
     for line, row in enumerate(rows.to_dict("records")):
         _draw(axes, line + 0.5 * (1 + _NAME / _LINE), row)
-        name = shorten(row["name"], 70)
-        panels.write(axes, 0, -(line * _LINE + _NAME), name, color=INK, bbox=behind)
+        panels.heading(axes, line * _LINE + _NAME, row["name"], 70)
     panels.names(fig, looks, below)
     return fig
 
@@ -95,9 +91,7 @@ def caption(part: pd.DataFrame) -> str:
     first = rows.iloc[0]
     ends = ratio(first["ratio"], first["low"], first["high"])
     words += f", {first['name']} {ends}."
-    if len(rows) > MAX_LINES:
-        words += f" {count(len(rows) - MAX_LINES, 'more line')} only in the numbers."
-    return words
+    return " ".join([words, *style.left_out(len(rows) - MAX_LINES, "line", "numbers")])
 
 
 def absent(table: pd.DataFrame) -> str:

@@ -14,7 +14,8 @@ from harness.report.findings import machines, numbers
 from harness.report.plots import panels, style
 from harness.report.plots.panels import Look
 from harness.report.plots.style import GRID, INK, WIDTH, Part
-from harness.report.words import count, digits, processor, shorten, whole
+from harness.report.words import count, digits, processor, whole
+from harness.studies.products import NEARLY_ALL
 
 SOURCE = "findings"
 TITLE = "How much is matrix products"
@@ -26,7 +27,6 @@ INTRO = (
     "takes for nearly all. Where the two are far apart, few FLOPs cost much of the time."
 )
 
-NEARLY_ALL = 0.9  # as harness.studies.products has it
 MAX_LINES = 40
 
 _LEFT, _RIGHT, _TOP, _LINE, _BELOW = 118.0, 18.0, 24.0, 17.0, 46.0  # points
@@ -53,9 +53,7 @@ def figure(part: pd.DataFrame) -> Figure:
     fig = panels.sheet(below + panels.names_height([_FLOPS, _TIME]))
     axes = panels.place(fig, _LEFT, _TOP, WIDTH - _LEFT - _RIGHT, high)
     panels.linear(axes.xaxis, (-0.02, 1.02), {s / 4: f"{25 * s} %" for s in range(5)})
-    axes.set_ylim(len(rows), 0)
-    axes.set_yticks([])
-    axes.spines["left"].set_visible(False)
+    panels.stacked(axes, len(rows))
     axes.set_xlabel("share of products and convolutions", labelpad=4)
     axes.axvline(NEARLY_ALL, color=INK, linewidth=1.0)
     panels.write(axes, NEARLY_ALL * (WIDTH - _LEFT - _RIGHT), 5, "nearly all", ha="center")
@@ -96,9 +94,7 @@ def caption(part: pd.DataFrame) -> str:
             told.append(f"{ends}, at least 90 % in {many} of {count(len(known), 'workload')}")
     words = f"{part['device_name'].iloc[0]}, {' or '.join(steps)} profiled steps of each. "
     words += f"Products have {'; '.join(told)}."
-    if len(part) > MAX_LINES:
-        words += f" {count(len(part) - MAX_LINES, 'more workload')} only in the numbers."
-    return words
+    return " ".join([words, *style.left_out(len(part) - MAX_LINES, "workload", "numbers")])
 
 
 def absent(table: pd.DataFrame) -> str:
@@ -124,10 +120,7 @@ def _draw(axes: Axes, y: float, row: Mapping[Any, Any]) -> None:
     axes.hlines([y], row["time_share_low"], row["time_share_high"], color=color, linewidth=1.4)
     axes.plot([time], [y], **style.of(_TIME.look))
     axes.plot([flops], [y], **style.of(_FLOPS.look))
-    axes.annotate(
-        *(shorten(str(row["subject"]), 19), (0, y), (-8, 0)), xycoords=("axes fraction", "data"),
-        textcoords="offset points", ha="right", va="center_baseline", color=INK,
-    )  # fmt: skip
+    panels.name_left(axes, y, str(row["subject"]), 19)
 
 
 def _told(share: float) -> str:

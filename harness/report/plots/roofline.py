@@ -14,11 +14,10 @@ from matplotlib.figure import Figure
 from harness.report.amounts import compact
 from harness.report.frame import drawable, measured
 from harness.report.plots import panels, style
-from harness.report.plots.panels import Look
 from harness.report.plots.style import GRID, INK, MUTED, PAPER, WIDTH, Part
 from harness.report.plots.ticks import log_axis
 from harness.report.roofs import CACHE, Roof, roofs
-from harness.report.words import count, processor, si, si_interval, whole
+from harness.report.words import count, processor, si_interval, si_tick, whole
 
 SOURCE = "rows"
 TITLE = "Roofline"
@@ -65,8 +64,7 @@ def figure(part: pd.DataFrame) -> Figure:
     """FLOP/s against FLOPs a byte, both log: a dot a case and provider, the roofs as lines."""
     every, over = _with_rates(part), part["roofs"].iloc[0]
     rows = panels.shown(every)
-    named = rows.drop_duplicates("number").sort_values("number")
-    looks = [Look(*each) for each in zip(named["subject"], named["number"], strict=True)]
+    looks = panels.looks(rows, "subject", "number")
     below = _TOP + _HIGH + _BELOW
     fig = panels.sheet(below + panels.names_height(looks))
     axes = panels.place(fig, _LEFT, _TOP, WIDTH - _LEFT - _RIGHT, _HIGH)
@@ -124,10 +122,7 @@ def caption(part: pd.DataFrame) -> str:
     missing = sorted(set(part["dtype"]) - {roof.name for roof in over})
     if missing:
         sentences.append(f"No product was measured in {', '.join(missing)}.")
-    if len(drawn) > MAX_LINES:
-        more = count(len(drawn) - MAX_LINES, "more row")
-        sentences.append(f"{more} only in the table of all rows.")
-    return " ".join(sentences)
+    return " ".join([*sentences, *style.left_out(len(drawn) - MAX_LINES, "row")])
 
 
 def absent(table: pd.DataFrame) -> str:
@@ -245,8 +240,7 @@ def _names_of_roofs(axes: Axes, roofs: list[Roof], up: list[float]) -> None:
 
 def _tick(rate: float) -> str:
     """e.g. "500G"."""
-    number, _, unit = si(rate, "FLOP/s").partition(" ")
-    return f"{float(number.replace(',', '')):g}{unit.removesuffix('FLOP/s')}"
+    return si_tick(rate, "FLOP/s").removesuffix("FLOP/s").replace(" ", "")
 
 
 def _share(value: float) -> str:

@@ -66,9 +66,7 @@ def figure(part: pd.DataFrame) -> Figure:
     style.axis_titles(axes, "ranks", "seconds to the target" if kind == TARGET else "efficiency")
     ends = []
     for look, (name, line) in enumerate(lines):
-        color = style.line(
-            axes, line.assign(batch=line["ranks"]), "value", "low", "high", look, dashed=False
-        )
+        color = style.line(axes, line.assign(batch=line["ranks"]), "value", look, dashed=False)
         ends.append(style.End(line["ranks"].iloc[-1], line["value"].iloc[-1], name, color))
     style.end_labels(axes, ends)
     return fig

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from harness.report.crossover import Crossover, crossing, device_ratio
@@ -43,7 +42,7 @@ def parts(table: pd.DataFrame) -> list[Part]:
     found = []
     for kind, compare in ((_GPU, devices), ("Over the baseline", providers)):
         alone: dict[str, list[pd.DataFrame]] = {}
-        for mode, subject, direction, part in style.panels(compare):
+        for (mode, subject, direction), part in style.by(compare, ["mode", "subject", "direction"]):
             group = f"{kind}, {mode} mode"
             if part["batch"].nunique() == 1:
                 alone.setdefault(group, []).append(part)
@@ -71,7 +70,7 @@ def figure(part: pd.DataFrame) -> Figure:
     ends = []
     for name, rows in series:
         dashed = rows["device"].iloc[0] == "cpu"
-        color = style.line(axes, rows, "value", "low", "high", rows["look"].iloc[0], dashed)
+        color = style.line(axes, rows, "value", rows["look"].iloc[0], dashed)
         if (cross := _crossover(rows)) and cross.high > 0 and cross.low < math.inf:
             low, high = max(cross.low, across[0]), min(cross.high, across[1])
             axes.axvspan(low, high, color=color, alpha=0.15, linewidth=0)
@@ -114,8 +113,7 @@ def caption(part: pd.DataFrame) -> str:
                 f"From {ratio(*first[_CURVES[1:]])}× ({_called(first, part)}) to "
                 f"{ratio(*last[_CURVES[1:]])}× ({_called(last, part)})."
             )
-        if len(rows) > MAX_LINES:
-            words.append(f"{count(len(rows) - MAX_LINES, 'more line')} only in the numbers.")
+        words += style.left_out(len(rows) - MAX_LINES, "line", "numbers")
         return " ".join([*words, *_apart(part)])
     series, left_out = style.series(part)
     sentences = []
@@ -128,7 +126,7 @@ def caption(part: pd.DataFrame) -> str:
             sentences.append(f"{name} at batch {whole(rows['batch'].iloc[0])}: {words[0]}.")
         else:
             sentences.append(f"{name} at {count(len(words), 'batch size')}: {tally(words)}.")
-    return " ".join([*sentences, *_apart(part), *style.left_out_words(left_out)])
+    return " ".join([*sentences, *_apart(part), *style.left_out(left_out, "line")])
 
 
 def absent(table: pd.DataFrame) -> str:
@@ -179,9 +177,7 @@ def _below_each_other(part: pd.DataFrame) -> Figure:
     axes = panels.place(fig, _LEFT, _TOP, WIDTH - _LEFT - _RIGHT, high)
     ends = limits([*rows["low"], *rows["high"], 1.0], least=0.3)
     log_axis(axes.xaxis, ends, ratio_ticks(ends, most=5))
-    axes.set_ylim(len(rows), 0)
-    axes.set_yticks([])
-    axes.spines["left"].set_visible(False)
+    panels.stacked(axes, len(rows))
     who = f" of {shorten(part['provider'].iloc[0], 16)}" if part["provider"].nunique() == 1 else ""
     batches = part["batch"].unique()
     where = f", batch {whole(batches[0])}" if len(batches) == 1 else ""
@@ -189,18 +185,11 @@ def _below_each_other(part: pd.DataFrame) -> Figure:
     axes.axvline(1.0, color=INK, linewidth=1.0)
     axes.set_xlabel("speedup", labelpad=4)
     for line, (_, row) in enumerate(rows.iterrows()):
-        _dot(axes, line + 0.5, row, shorten(_called(row, part), 32))
+        look = style.of(int(row["look"])) | {"linestyle": "none"}
+        axes.hlines([line + 0.5], row["low"], row["high"], color=look["color"], linewidth=1.4)
+        axes.plot([row["value"]], [line + 0.5], **look)
+        panels.name_left(axes, line + 0.5, _called(row, part), 32)
     return fig
-
-
-def _dot(axes: Axes, y: float, row: pd.Series, name: str) -> None:
-    look = style.of(int(row["look"])) | {"linestyle": "none"}
-    axes.hlines([y], row["low"], row["high"], color=look["color"], linewidth=1.4)
-    axes.plot([row["value"]], [y], **look)
-    axes.annotate(
-        *(name, (0, y), (-8, 0)), xycoords=("axes fraction", "data"),
-        textcoords="offset points", ha="right", va="center_baseline", color=INK,
-    )  # fmt: skip
 
 
 def _quantity(part: pd.DataFrame, what: str = "speedup") -> str:
@@ -215,6 +204,4 @@ def _apart(part: pd.DataFrame) -> list[str]:
 
 
 def _crossover(rows: pd.DataFrame) -> Crossover | None:
-    if rows["device"].iloc[0]:
-        return None
-    return crossing(rows)
+    return None if rows["device"].iloc[0] else crossing(rows)

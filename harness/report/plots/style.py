@@ -20,6 +20,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from harness.record import OK
 from harness.report.frame import results
 from harness.report.words import count, shorten
 
@@ -125,12 +126,6 @@ def by(table: pd.DataFrame, columns: list[str]) -> Iterator[tuple[Any, pd.DataFr
     yield from sorted(groups, key=lambda group: order.get(group[0][0], len(order)))
 
 
-def panels(table: pd.DataFrame) -> Iterator[tuple[str, str, str, pd.DataFrame]]:
-    """(mode, subject, direction, rows) of every panel of a workload."""
-    for (mode, subject, direction), part in by(table, ["mode", "subject", "direction"]):
-        yield mode, subject, direction, part
-
-
 def series(part: pd.DataFrame) -> tuple[list[tuple[str, pd.DataFrame]], int]:
     """The lines of a panel, named, each rising in batch size, and how many are left out."""
     keys = ["provider", "device", "dtype"]
@@ -145,9 +140,16 @@ def series(part: pd.DataFrame) -> tuple[list[tuple[str, pd.DataFrame]], int]:
     return found[:MAX_SERIES], max(0, len(found) - MAX_SERIES)
 
 
-def left_out_words(lines: int) -> list[str]:
-    """What a caption says of lines that a panel has no room for."""
-    return [f"{count(lines, 'more line')} only in the table of all rows."] if lines else []
+def left_out(number: int, what: str, where: str = "table of all rows") -> list[str]:
+    """What a caption says of what its figure has no room for; nothing where there is room."""
+    return [f"{count(number, f'more {what}')} only in the {where}."] if number > 0 else []
+
+
+def without_a_time(part: pd.DataFrame, what: str) -> list[str]:
+    """What a caption says of the part's rows that have no dot, or point, in the figure."""
+    states = part.loc[part["status"] != OK, "status"].value_counts()
+    told = ", ".join(f"{number} {state}" for state, number in states.items())
+    return [f"No {what} for {count(int(states.sum()), 'row')}: {told}."] if told else []
 
 
 def panel(right: float = 20.0, high: float = HEIGHT - 66.0) -> tuple[Figure, Axes]:
@@ -164,23 +166,15 @@ def room_for(texts: Sequence[str]) -> float:
     return 22 + _CHARACTER * max(map(len, texts), default=0)
 
 
-def line(
-    axes: Axes, rows: pd.DataFrame, value: str, low: str, high: str, look: int, dashed: bool
-) -> str:
-    """One series against batch size, its intervals as whiskers; returns its colour.
+def line(axes: Axes, rows: pd.DataFrame, value: str, look: int, dashed: bool) -> str:
+    """One series against batch size, from low to high as whiskers; returns its colour.
 
     Where `rows` have a column `doubt`, the points with one are hollow.
     """
-    color, marker = color_of(look), marker_of(look)
-    axes.vlines(rows["batch"], rows[low], rows[high], color=color, linewidth=1.2)
-    axes.plot(
-        rows["batch"],
-        rows[value],
-        color=color,
-        marker=marker,
-        markersize=_SIZES.get(marker, 5.4),
-        linestyle=(0, (4, 2)) if dashed else "-",
-    )
+    color = color_of(look)
+    axes.vlines(rows["batch"], rows["low"], rows["high"], color=color, linewidth=1.2)
+    how = of(look) | {"linestyle": (0, (4, 2)) if dashed else "-"}
+    axes.plot(rows["batch"], rows[value], **how)
     if "doubt" in rows:
         hollow(axes, rows.loc[rows["doubt"] != "", ["batch", value]].to_numpy(), look)
     return color
@@ -200,12 +194,12 @@ def tally_doubts(doubts: pd.Series) -> str:
 
 
 def color_of(look: int) -> str:
-    """The stand-in colour of a provider."""
+    """The stand-in colour of a series."""
     return SERIES[look % len(SERIES)]
 
 
 def marker_of(look: int) -> str:
-    """The marker of a provider; there is one more than there are colours, so pairs are rare."""
+    """The marker of a series; there is one more than there are colours, so pairs are rare."""
     return MARKERS[look % len(MARKERS)]
 
 
@@ -223,14 +217,14 @@ def of(look: int) -> dict[str, Any]:
 def axis_titles(axes: Axes, x: str, y: str) -> None:
     """What the axes show: y's above it and not turned, so that it reads at once."""
     axes.set_xlabel(x, labelpad=4)
-    width, height = _points(axes)
+    width, height = points(axes)
     axes.text(-48 / width, 1 + 10 / height, y, transform=axes.transAxes, color=MUTED)
 
 
 def end_labels(axes: Axes, ends: Sequence[End]) -> None:
     """The series' names at the right of the axes, moved apart where lines end close together."""
     (x_low, x_high), (y_low, y_high) = axes.get_xlim(), axes.get_ylim()
-    width, height = _points(axes)
+    width, height = points(axes)
     order = sorted(ends, key=lambda end: end.y)
     places = spread(
         [height * math.log(end.y / y_low) / math.log(y_high / y_low) for end in order],
@@ -276,7 +270,8 @@ def series_name(provider: str, device: str, dtype: str) -> str:
     return shorten(" ".join(part for part in (shorten(provider, 16), device, dtype) if part), 24)
 
 
-def _points(axes: Axes) -> tuple[float, float]:
+def points(axes: Axes) -> tuple[float, float]:
+    """How wide and how high the axes are."""
     box, figure = axes.get_position(), axes.figure
     assert isinstance(figure, Figure)
     return box.width * WIDTH, box.height * figure.get_figheight() * 72

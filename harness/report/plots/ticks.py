@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from matplotlib.axis import Axis
 from matplotlib.ticker import FixedFormatter, FixedLocator, MaxNLocator, NullLocator
 
-from harness.report.words import si
+from harness.report.words import si_tick
 
 _FEWEST = 3  # ticks from which a reader sees how an axis goes on
 
@@ -51,7 +51,7 @@ def time_ticks(ends: Sequence[float], most: int = 6) -> dict[float, str]:
     """Seconds at the axis: even steps, 1-2-5 or whole decades, in the unit that suits each."""
     low, high = ends
     ticks = (even_ticks if high / low < 3 else _log_ticks)(low, high, most)
-    return {value: _time_label(value) for value in ticks}
+    return {value: si_tick(value, "s") for value in ticks}
 
 
 def ratio_ticks(ends: Sequence[float], most: int = 6) -> dict[float, str]:
@@ -95,9 +95,3 @@ def _log_ticks(low: float, high: float, most: int) -> list[float]:
         if len(ticks) <= most:
             return ticks
     return ticks[:: math.ceil(len(ticks) / most)]
-
-
-def _time_label(value: float) -> str:
-    text = si(value, "s")
-    number, _, unit = text.partition(" ")
-    return f"{float(number.replace(',', '')):g} {unit}"

@@ -63,7 +63,7 @@ def figure(part: pd.DataFrame) -> Figure:
         rows = there.assign(low=low, high=there["high"].clip(upper=up[1]))
         device = line["device"].iloc[0]
         look, dashed = _DEVICES.get(device, 3), device == "cpu"
-        color = style.line(axes, rows, "median", "low", "high", look, dashed)
+        color = style.line(axes, rows, "median", look, dashed)
         _arrows(axes, line[line["median"] == math.inf], up[1], color)
         if len(there):
             ends.append(style.End(there["batch"].iloc[-1], there["median"].iloc[-1], name, color))
