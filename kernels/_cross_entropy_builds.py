@@ -10,7 +10,7 @@ import torch
 
 from kernels._cross_entropy_lanes import LANES, Lanes, _lanes_kernel, long_rows
 from kernels._cross_entropy_loss import Loss
-from kernels._cross_entropy_reduction import REDUCE_BLOCK, _reduce_kernel
+from kernels._cross_entropy_reduction import BLOCKS, Block, _reduce_kernel
 from kernels._cross_entropy_rows import (
     CANDIDATES,
     CONFIGS,
@@ -37,7 +37,7 @@ def builds(upstreams: Sequence[str], biased: bool = False) -> Iterator[Build]:
     for dtype in TRITON_TYPES:
         yield from (_lanes(tile, dtype) for tile in LANES)
         for options in (False, True):
-            yield _reduce(dtype, options)
+            yield from (_reduce(block, dtype, options) for block in BLOCKS)
             for tile in CONFIGS if options else (*CONFIGS, WIDE):
                 yield _losses(tile, dtype, options, biased, ragged=False)
             yield _losses(CONFIGS[-1], dtype, options, biased, ragged=True)
@@ -47,7 +47,7 @@ def builds(upstreams: Sequence[str], biased: bool = False) -> Iterator[Build]:
                 yield _gradients(CONFIGS[-1], dtype, options, biased, upstream, ragged=True)
 
 
-def _reduce(dtype: str, weighted: bool) -> Build:
+def _reduce(block: Block, dtype: str, weighted: bool) -> Build:
     pointer = f"*{TRITON_TYPES[dtype]}"
     pointers = {
         "loss_ptr": "*fp32",
@@ -58,12 +58,12 @@ def _reduce(dtype: str, weighted: bool) -> Build:
     }
     return Build(
         _reduce_kernel,
-        f"{REDUCE_BLOCK}{' weighted' if weighted else ''}",
+        f"{block.BLOCK}{' weighted' if weighted else ''}",
         dtype,
         {**pointers, "rows": "i32", "classes": "i32", "ignore_index": "i32"},
-        {"MEAN": True, "WEIGHTED": weighted, "BLOCK": REDUCE_BLOCK},
+        {"MEAN": True, "WEIGHTED": weighted, "BLOCK": block.BLOCK},
         tuple(pointers),
-        num_warps=4,
+        num_warps=block.num_warps,
         num_stages=3,
     )
 
