@@ -141,7 +141,7 @@ def write_output(input: Tensor, bias: Tensor | None, activation: str, output: Te
     M, N = rows.shape
     block_m, block_n, num_warps = tile(rows)
     with _launch.device_of(input):
-        _forward_kernel[(triton.cdiv(M, block_m) * triton.cdiv(N, block_n),)](
+        _forward_kernel[(_launch.cdiv(M, block_m) * _launch.cdiv(N, block_n),)](
             rows, bias, output, M, N, *rows.stride(), 0 if bias is None else bias.stride(0),
             ACTIVATION=activation, BLOCK_M=block_m, BLOCK_N=block_n, num_warps=num_warps,
         )  # fmt: skip
@@ -173,9 +173,9 @@ def write_gradients(
     grad = as_rows(grad)
     M, N = grad.shape
     block_m, block_n, num_warps = tile(grad)
-    tiles_m, tiles_n = triton.cdiv(M, block_m), triton.cdiv(N, block_n)
-    run = 1 if grad_bias is None else triton.cdiv(tiles_m, max(1, PROGRAMS // tiles_n))
-    runs = triton.cdiv(tiles_m, run)
+    tiles_m, tiles_n = _launch.cdiv(M, block_m), _launch.cdiv(N, block_n)
+    run = 1 if grad_bias is None else _launch.cdiv(tiles_m, max(1, PROGRAMS // tiles_n))
+    runs = _launch.cdiv(tiles_m, run)
     partial = None if grad_bias is None else grad.new_empty((runs, N), dtype=torch.float32)
     strides = (0, 0) if input is None else (input := as_rows(input)).stride()
     with _launch.device_of(grad):
@@ -185,7 +185,7 @@ def write_gradients(
             BLOCK_M=block_m, BLOCK_N=block_n, num_warps=num_warps,
         )  # fmt: skip
         if grad_bias is not None:
-            _sum_kernel[(triton.cdiv(N, SUM_TILE.BLOCK_N),)](
+            _sum_kernel[(_launch.cdiv(N, SUM_TILE.BLOCK_N),)](
                 partial, grad_bias, runs, N, **SUM_TILE._asdict()
             )
 

@@ -156,7 +156,7 @@ def add_product(a: Tensor, b: Tensor, out: Tensor) -> None:
 def launch(a: Tensor, b: Tensor, out: Tensor, shape: str, tile: Config) -> None:
     """Launches the kernel of the shape with the configuration; nothing is empty."""
     (M, K), N = a.shape, b.shape[1]
-    tiles = triton.cdiv(M, tile.BLOCK_M) * triton.cdiv(N, tile.BLOCK_N)
+    tiles = _launch.cdiv(M, tile.BLOCK_M) * _launch.cdiv(N, tile.BLOCK_N)
     with _launch.device_of(a):
         if shape == "tma":
             _add_persistent_kernel[(min(tiles, _launch.multiprocessors(a)),)](

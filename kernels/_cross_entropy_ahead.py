@@ -78,7 +78,7 @@ def _multiply(x: Tensor, grad: Tensor, out: Tensor) -> None:
     if x.numel():
         programs = MULTIPLY_PROGRAMS * _launch.multiprocessors(x)
         with _launch.device_of(x):
-            _multiply_kernel[(min(programs, triton.cdiv(x.numel(), MULTIPLY_BLOCK)),)](
+            _multiply_kernel[(min(programs, _launch.cdiv(x.numel(), MULTIPLY_BLOCK)),)](
                 x, out, grad, x.numel(), IN_PLACE=out is x, BLOCK=MULTIPLY_BLOCK, num_warps=8
             )
 

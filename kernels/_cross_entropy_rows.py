@@ -244,7 +244,7 @@ def losses(
     if isinstance(tile, by_lane.Lanes):
         return by_lane.launch(input, loss, out, statistics, width, tile)
     with _launch.device_of(input):
-        _losses_kernel[(triton.cdiv(rows, tile.BLOCK_R),)](
+        _losses_kernel[(_launch.cdiv(rows, tile.BLOCK_R),)](
             input_ptr=input, loss_ptr=out, statistics_ptr=statistics, rows=rows, classes=classes,
             width=width, stride_row=input.stride(0), stride_class=input.stride(1),
             **loss.arguments(classes), **tile._asdict(),
@@ -275,7 +275,7 @@ def gradients(
         return
     upstream = "one" if grad is None else "rows" if grad.dim() else "scalar"
     tile = config(classes)
-    programs = triton.cdiv(rows, tile.BLOCK_R) * triton.cdiv(classes, tile.BLOCK_C)
+    programs = _launch.cdiv(rows, tile.BLOCK_R) * _launch.cdiv(classes, tile.BLOCK_C)
     with _launch.device_of(input):
         _gradients_kernel[(programs,)](
             input_ptr=input,

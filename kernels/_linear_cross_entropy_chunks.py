@@ -58,7 +58,7 @@ def _add_columns(x: Tensor, out: Tensor) -> None:
         return
     block_r, block_c = COLUMNS_BLOCK
     with _launch.device_of(x):
-        _add_columns_kernel[(triton.cdiv(columns, block_c),)](
+        _add_columns_kernel[(_launch.cdiv(columns, block_c),)](
             x, out, rows, columns, x.stride(0), BLOCK_R=block_r, BLOCK_C=block_c, num_warps=4
         )
 
@@ -67,7 +67,7 @@ def scale(x: Tensor, grad: Tensor, denominator: Tensor, out: Tensor) -> None:
     """out = x grad / denominator; x and out contiguous, and they may be one."""
     if x.numel():
         with _launch.device_of(x):
-            _scale_kernel[(triton.cdiv(x.numel(), SCALE_BLOCK),)](
+            _scale_kernel[(_launch.cdiv(x.numel(), SCALE_BLOCK),)](
                 x, out, grad, denominator, x.numel(), BLOCK=SCALE_BLOCK, num_warps=8
             )
 
@@ -82,7 +82,7 @@ def tokens(rows: int, hidden: int, rounded: bool) -> int:
         rows, hidden: sizes of the input.
         rounded: whether a dweight is made, in a dtype narrower than float32.
     """
-    quarter = triton.cdiv(rows, FEW * 128) * 128
+    quarter = _launch.cdiv(rows, FEW * 128) * 128
     longer = rounded and CHUNK < quarter <= max(hidden + CHUNK, 2 * hidden)
     return quarter if longer else CHUNK
 
@@ -115,7 +115,7 @@ def by_chunk(
     (rows, hidden), classes = input.shape, linear_weight.shape[0]
     length = tokens(rows, hidden, needs[1] and input.dtype != torch.float32)
     # Rounded once a chunk, dweight is within the rule for few chunks; more are added in float32.
-    many = triton.cdiv(rows, length) > FEW
+    many = _launch.cdiv(rows, length) > FEW
     kept = torch.float32 if many else input.dtype
     make: Callable[..., Tensor] = torch.empty if rows > 0 and not many else torch.zeros
     dinput = input.new_empty(input.shape) if needs[0] else None
@@ -123,9 +123,10 @@ def by_chunk(
     dbias = input.new_zeros(classes, dtype=torch.float32) if needs[2] else None
     # Rows of a multiple of 16 numbers, whatever the classes: else neither the TMA unit nor loads of
     # 16 bytes can take them. What is past the classes is never counted.
-    width = triton.cdiv(classes, 16) * 16
+    width = _launch.cdiv(classes, 16) * 16
     buffer = input.new_empty((min(rows, length), width))
-    buffer[:, classes:] = 0
+    if width > classes:
+        buffer[:, classes:] = 0
     for start in range(0, rows, length):
         chunk = slice(start, min(start + length, rows))
         x, part = input[chunk], loss._replace(target=loss.target[chunk])

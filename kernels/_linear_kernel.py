@@ -171,10 +171,11 @@ def candidates(architecture: str, arithmetic: str, shape: str) -> tuple[Config, 
 
 def _describable(matrix: Tensor) -> bool:
     """Whether a TMA descriptor can say where the matrix lies."""
+    outer, inner = matrix.stride()
     return (
-        matrix.stride(1) == 1
-        and matrix.stride(0) >= matrix.shape[1] > 0  # neither expanded nor overlapping
-        and matrix.stride(0) * matrix.itemsize % 16 == 0
+        inner == 1
+        and outer >= matrix.shape[1] > 0  # neither expanded nor overlapping
+        and outer * matrix.itemsize % 16 == 0
         and matrix.data_ptr() % 16 == 0
     )
 
@@ -215,7 +216,7 @@ def launch(
 ) -> None:  # fmt: skip
     """Launches the kernel of the shape class with the configuration; output is not empty."""
     (M, K), N = input.shape, weight.shape[0]
-    tiles = triton.cdiv(M, tile.BLOCK_M) * triton.cdiv(N, tile.BLOCK_N)
+    tiles = _launch.cdiv(M, tile.BLOCK_M) * _launch.cdiv(N, tile.BLOCK_N)
     stride_b = 0 if bias is None else bias.stride(0)
     sizes = tile._asdict()
     with _launch.device_of(input):

@@ -195,12 +195,14 @@ def in_halves(tile: Config) -> bool:
 
 def _describable(operand: Tensor) -> bool:
     """Whether a TMA descriptor can say where the matrix lies, as it is or transposed."""
-    rows = operand if operand.stride(1) == 1 else operand.t()
+    (rows, columns), (outer, inner) = operand.shape, operand.stride()
+    if inner != 1:
+        columns, outer, inner = rows, inner, outer
     return (
-        rows.stride(1) == 1
-        and rows.stride(0) >= rows.shape[1] > 0  # neither expanded nor overlapping
-        and rows.stride(0) * rows.itemsize % 16 == 0
-        and rows.data_ptr() % 16 == 0
+        inner == 1
+        and outer >= columns > 0  # neither expanded nor overlapping
+        and outer * operand.itemsize % 16 == 0
+        and operand.data_ptr() % 16 == 0
     )
 
 
@@ -247,7 +249,7 @@ def product(a: Tensor, b: Tensor, out: Tensor) -> None:
 def launch(a: Tensor, b: Tensor, out: Tensor, shape: str, tile: Config) -> None:
     """Launches the kernel of the shape class with the configuration; out is not empty."""
     (M, K), N = a.shape, b.shape[1]
-    tiles = triton.cdiv(M, tile.BLOCK_M) * triton.cdiv(N, tile.BLOCK_N)
+    tiles = _launch.cdiv(M, tile.BLOCK_M) * _launch.cdiv(N, tile.BLOCK_N)
     with _launch.device_of(a):
         if shape.startswith("tma"):
             programs, halves = min(tiles, _launch.multiprocessors(a)), in_halves(tile)

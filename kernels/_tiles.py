@@ -11,6 +11,7 @@ from collections.abc import Mapping
 import triton
 import triton.language as tl
 
+from kernels import _launch
 from kernels.tuning import Config
 
 
@@ -24,8 +25,8 @@ def quickest(M: int, N: int, multiprocessors: int, tiles: Mapping[str, Config]) 
 
     def last(name: str) -> int:
         tile = tiles[name]
-        count = triton.cdiv(M, tile.BLOCK_M) * triton.cdiv(N, tile.BLOCK_N)
-        return triton.cdiv(count, multiprocessors) * (tile.BLOCK_M + tile.BLOCK_N)
+        count = _launch.cdiv(M, tile.BLOCK_M) * _launch.cdiv(N, tile.BLOCK_N)
+        return _launch.cdiv(count, multiprocessors) * (tile.BLOCK_M + tile.BLOCK_N)
 
     return min(tiles, key=last)
 

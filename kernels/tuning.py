@@ -27,6 +27,7 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 import torch
 import triton
 
+from kernels import _launch
 from kernels.spec import Build
 
 _MOST_BYTES = 1 << 20  # a file of ours has a few thousand
@@ -76,7 +77,7 @@ def chosen(kernel: str, key: str, candidates: tuple[C, ...], device: torch.devic
     """The candidate that was timed best on a GPU of this name, or the first; reads a file once."""
     if device.type != "cuda" or len(candidates) == 1:
         return candidates[0]
-    return _kept(torch.cuda.get_device_name(device), kernel, key, candidates)
+    return _kept(_launch.properties(device).name, kernel, key, candidates)
 
 
 @cache

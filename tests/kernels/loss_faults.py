@@ -196,7 +196,7 @@ MUTANTS = (
     Mutant(
         "linear_cross_entropy: many chunks rounded one by one",
         *_BY_CHUNK,
-        "triton.cdiv(rows, length) > FEW",
+        "_launch.cdiv(rows, length) > FEW",
         "False",
     ),
     Mutant(

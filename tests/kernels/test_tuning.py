@@ -6,6 +6,7 @@ import math
 import os
 import threading
 import warnings
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -23,7 +24,7 @@ SECONDS = {SLOW: 2.0, FAST: 1.0, BAD: 0.5}
 def folder(tmp_path, monkeypatch):
     """Where choices are kept; nothing is remembered from another test."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device=None: GPU)
+    monkeypatch.setattr(_launch, "properties", lambda device: SimpleNamespace(name=GPU))
     tuning._read.cache_clear()
     tuning._kept.cache_clear()
     yield tmp_path
@@ -88,7 +89,7 @@ def test_choices_are_kept_for_one_gpu_and_one_triton(monkeypatch):
     clock = Clock()
     tune(clock, clock.choice())
     with monkeypatch.context() as other:
-        other.setattr(torch.cuda, "get_device_name", lambda device=None: "NVIDIA H100")
+        other.setattr(_launch, "properties", lambda device: SimpleNamespace(name="NVIDIA H100"))
         assert chosen() == SLOW
     monkeypatch.setattr(tuning.triton, "__version__", "0.0.1")
     tuning._kept.cache_clear()
