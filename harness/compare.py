@@ -5,15 +5,13 @@ Imports neither torch nor triton.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from harness import store
 from harness.changes import Changes, changes
 from harness.environment import machine_id
-from harness.record import CONVERGENCE, OK, Row, number
+from harness.record import CONVERGENCE, OK, number
+from harness.report.runs import Run
 from harness.report.words import plain, whole
 from harness.words import skipped
 
@@ -24,24 +22,8 @@ class CannotCompare(Exception):
     """Two runs that are not compared, in one line that says why."""
 
 
-@dataclass(frozen=True)
-class Run:
-    """A run as it was read.
-
-    Attributes:
-        name: its folder's.
-        problems: one line for each line or file that was skipped.
-    """
-
-    name: str
-    folder: Path
-    rows: Sequence[Row]
-    environment: Mapping[str, Any]
-    problems: Sequence[str]
-
-
 def read(results: Path, wanted: str) -> Run:
-    """The run that `wanted` names, as `store.find` finds it.
+    """The run that `wanted` names, as `store.find` finds it, by its folder's name; no curves.
 
     Raises:
         StoreError: there is none, or several.
@@ -52,9 +34,8 @@ def read(results: Path, wanted: str) -> Run:
     environment, more = store.read_environment(folder)
     if not any(row.status == OK for row in rows):
         raise CannotCompare(f"nothing was measured in {folder}{skipped(problems)}")
-    return Run(
-        plain(folder.resolve().name), folder.resolve(), rows, environment, [*problems, *more]
-    )
+    folder = folder.resolve()
+    return Run(plain(folder.name), rows, environment, problems=[*problems, *more], folder=folder)
 
 
 def compare(old: Run, new: Run, any_machine: bool = False) -> Changes:

@@ -10,7 +10,8 @@ from collections.abc import Callable, Sequence
 
 from harness import markdown
 from harness.changes import Change, Changes, Reached
-from harness.compare import Run, differences
+from harness.compare import differences
+from harness.report.runs import Run
 from harness.report.words import count, plain, si, tally, whole
 from harness.verdict import FASTER, SAME, SLOWER, UNCLEAR
 

@@ -70,11 +70,8 @@ def work(comparison: Comparison, m: Measurement, roofs: Roofs | None, mode: str)
     if roofs is None or comparison.direction == "transfer":
         link = "the link between host and device has no roof measured in this run"
         why = "a roof has no roof" if roofs is None else link
-        return (
-            fields
-            | dict.fromkeys(("roof_share_reason", "roof_bound_reason"), why)
-            | {"above_roof_reason": why}
-        )
+        names = ("roof_share_reason", "roof_bound_reason", "above_roof_reason")
+        return fields | dict.fromkeys(names, why)
     high = m.high if math.isfinite(m.high) else m.median
     return fields | roofs.share(comparison, m.median, high, mode)
 
