@@ -8,11 +8,10 @@ from collections.abc import Sequence
 import pandas as pd
 
 from harness.probes.spec import Finding
-from harness.report.words import plain
+from harness.report.trials import finite
+from harness.report.words import NO_REASON, plain
 
 _KEY = ["probe", "subject", "at", "device", "device_name"]
-_LARGEST = 1e24  # as in a training curve, nothing that is counted is larger
-_NO_REASON = "no reason was recorded"
 
 
 def findings(found: Sequence[Finding]) -> pd.DataFrame:
@@ -26,7 +25,7 @@ def findings(found: Sequence[Finding]) -> pd.DataFrame:
         {name: plain(getattr(finding, name)) for name in _KEY}
         | {
             "n": float(min(finding.n, 10**15)),
-            "values": {plain(name): _number(value) for name, value in finding.values.items()},
+            "values": {plain(name): finite(value) for name, value in finding.values.items()},
             "why": {plain(name): plain(str(why)) for name, why in finding.why.items()},
         }
         for finding in found
@@ -51,7 +50,7 @@ def numbers(table: pd.DataFrame, *names: str) -> pd.DataFrame:
 
 def why_unknown(table: pd.DataFrame, name: str) -> str:
     """Why a number is not known of these findings, in the words of the first that says."""
-    return next((why[name] for why in table["why"] if why.get(name)), _NO_REASON)
+    return next((why[name] for why in table["why"] if why.get(name)), NO_REASON)
 
 
 def machines(table: pd.DataFrame, probe: str) -> list[tuple[str, pd.DataFrame]]:
@@ -59,11 +58,3 @@ def machines(table: pd.DataFrame, probe: str) -> list[tuple[str, pd.DataFrame]]:
     rows = table[table["probe"] == probe]
     groups = rows.groupby(["device", "device_name"], sort=False)
     return [(str(name), of) for (_, name), of in groups]
-
-
-def _number(value: float | None) -> float:
-    try:
-        number = math.nan if value is None else float(value)
-    except OverflowError:  # files hold integers of any length
-        return math.nan
-    return number if abs(number) < _LARGEST else math.nan

@@ -11,7 +11,7 @@ from harness import noise
 from harness.record import AA, NOT_MEASURED, OK, STATUSES
 from harness.report.crossover import crossing, device_ratio
 from harness.report.frame import comparable, results, workloads
-from harness.report.words import count, plain, processor, ratio, tally, whole
+from harness.report.words import NO_REASON, count, plain, processor, ratio, tally, whole
 from harness.verdict import FASTER, SLOWER
 
 MOST = 12  # lines in one list; the report says how many more there are
@@ -161,7 +161,7 @@ def crossings(frame: pd.DataFrame, where: str = "") -> tuple[list[Crossing], int
 def missing(frame: pd.DataFrame) -> tuple[list[str], int]:
     """What did not end ok, the commonest first: at most MOST lines, and how many are left out."""
     rows = frame[frame["status"] != OK]
-    rows = rows.assign(why=rows["reason"].fillna("no reason was recorded"))
+    rows = rows.assign(why=rows["reason"].fillna(NO_REASON))
     groups = rows.groupby(["status", "device", "why"], sort=False)
     lines = []
     for _, group in sorted(groups, key=lambda pair: -len(pair[1])):

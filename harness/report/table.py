@@ -76,7 +76,7 @@ def _cell(record: Any, column: Column, notes: Footnotes) -> Cell:
         return column.show(record)
     if column.field == "reason" and record["status"] == OK:
         return Cell("")
-    reason = record[f"{column.field}_reason"] or "no reason was recorded"
+    reason = record[f"{column.field}_reason"] or words.NO_REASON
     return Cell("–", note=notes.number(reason), look="none")
 
 

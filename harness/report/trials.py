@@ -11,8 +11,9 @@ import pandas as pd
 
 from harness.curve import CURRENCIES, FINAL, Curve, Point
 from harness.probes.spec import Finding
+from harness.report.frame import drawable
 from harness.report.noise_scales import OPTIMIZER, noise_scales
-from harness.report.words import plain, whole
+from harness.report.words import NO_REASON, plain, whole
 from harness.survival import median
 
 SETTING = ["workload", "optimizer", "batch", "device", "setting"]  # what its seeds share
@@ -171,10 +172,16 @@ def times(rows: pd.DataFrame, currency: str) -> Times | None:
     return Times(median(values), float(values.min()), float(values.max()), reached, len(values))
 
 
+def step_seconds(rows: pd.DataFrame) -> pd.Series:
+    """What a step took in each trial that tells."""
+    known = rows[(rows["steps_spent"] > 0) & drawable(rows["seconds_spent"])]
+    return known["seconds_spent"] / known["steps_spent"]
+
+
 def why_unknown(rows: pd.DataFrame, currency: str) -> str:
     """Why what a setting took in a currency is not known."""
     reasons = rows[f"{currency}_why"].dropna()
-    return str(reasons.iloc[0]) if len(reasons) else "no reason was recorded"
+    return str(reasons.iloc[0]) if len(reasons) else NO_REASON
 
 
 _COLUMNS = (
@@ -197,16 +204,16 @@ def _line(curve: Curve) -> dict[str, Any]:
         **{name: plain(getattr(curve, name)) for name in ("setting", "role", "status", "metric")},
         "device_name": plain(curve.device_name),
         "reason": None if curve.reason is None else plain(curve.reason),
-        "batch": _finite(trial.batch),
-        "learning_rate": _finite(trial.learning_rate),
+        "batch": finite(trial.batch),
+        "learning_rate": finite(trial.learning_rate),
         "seed": plain(str(trial.seed)),
-        "threads": _finite(curve.threads),
-        "target": _finite(curve.target),
+        "threads": finite(curve.threads),
+        "target": finite(curve.target),
         "lower_is_better": curve.lower_is_better,
-        "ranks": _finite(curve.world_size),
+        "ranks": finite(curve.world_size),
         "backend": plain(curve.backend or ""),
         "hosts": plain(curve.hosts),
-        "communication": _finite(curve.communication_share),
+        "communication": finite(curve.communication_share),
         "shared": float(curve.no_timing is not None),
     }
     for currency in CURRENCIES:
@@ -230,7 +237,7 @@ def _to_target(curve: Curve, currency: str) -> float:
 
 
 def _amount(value: float | None) -> float:
-    number = _finite(value)
+    number = finite(value)
     return number if number >= 0 else math.nan
 
 
@@ -242,14 +249,14 @@ def _numbers(of: Sequence[Point]) -> np.ndarray:
     try:
         values = np.array(rows, dtype=np.float64).reshape(len(rows), len(names))
     except OverflowError:
-        values = np.array([[_finite(value) for value in row] for row in rows])
+        values = np.array([[finite(value) for value in row] for row in rows])
     return np.where(np.abs(values) < _LARGEST, values, np.nan)
 
 
-def _finite(value: float | None) -> float:
+def finite(value: float | None) -> float:
     """NaN for None and for what is not finite, or larger than anything that is counted here."""
     try:
         number = math.nan if value is None else float(value)
-    except OverflowError:
+    except OverflowError:  # files hold integers of any length
         return math.nan
     return number if abs(number) < _LARGEST else math.nan

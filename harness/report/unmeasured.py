@@ -8,12 +8,11 @@ from typing import NamedTuple
 import pandas as pd
 
 from harness.record import NOT_MEASURED, UNSUPPORTED
-from harness.report.words import count, processor
+from harness.report.words import NO_REASON, count, processor
 
 COLUMNS = ("subject", "case", "provider", "mode")
 MOST = 400  # lines of one reason
 
-_NO_REASON = "no reason was recorded"
 _ORDER = ["subject", "device", "mode", "direction", "batch", "case", "provider"]
 
 
@@ -35,7 +34,7 @@ def others(every: pd.DataFrame) -> pd.DataFrame:
 def by_reason(every: pd.DataFrame, columns: Sequence[str] = COLUMNS) -> list[Reason]:
     """The rows that were not, with these columns of each, the commonest reason first."""
     rows = every[_without(every)]
-    rows = rows.assign(why=rows["reason"].fillna(_NO_REASON))
+    rows = rows.assign(why=rows["reason"].fillna(NO_REASON))
     groups = rows.groupby(["status", "device", "why"], sort=False)
     found = []
     for (status, device, why), of in sorted(groups, key=lambda group: -len(group[1])):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
 from harness.verdict import VERDICTS
@@ -11,6 +11,8 @@ from harness.words import count as count  # the report has one place to ask
 from harness.words import decimals
 from harness.words import digits as digits
 from harness.words import ratio as ratio
+
+NO_REASON = "no reason was recorded"
 
 _LONGEST = 600  # characters of one text that are shown
 _PREFIXES = (*((1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")), (1.0, ""))
@@ -68,6 +70,12 @@ def whole(value: float) -> str:
     if value >= 1e15:
         return f"{value:.3g}"
     return f"{value:,.0f}" if value >= 10 or value == int(value) else f"{value:.1f}"
+
+
+def counts(numbers: Iterable[float], noun: str) -> str:
+    """Those that occur, rising, e.g. "3 or 5 seeds"."""
+    each = sorted(set(numbers))
+    return f"{' or '.join(map(whole, each))} {noun}{'' if each == [1] else 's'}"
 
 
 def processor(device: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from harness.probes.spec import Finding
-from harness.report.words import digits, plain, ratio, si
+from harness.report.words import NO_REASON, digits, plain, ratio, si
 from harness.studies.compare import DEVICES
 from harness.studies.spec import (
     REFUTED,
@@ -64,7 +64,7 @@ def _ratio(finding: Finding, name: str) -> str:
 def _words(finding: Finding) -> str:
     told = [f"backward takes {_ratio(finding, 'backward_over_forward')}× the forward pass"]
     if finding.values.get("backward_over_forward_low") is None:
-        why = finding.why.get("backward_over_forward_low") or "no reason was recorded"
+        why = finding.why.get("backward_over_forward_low") or NO_REASON
         told[0] += f" (no interval: {plain(str(why))})"
     held = finding.values.get("saved_bytes")
     if held is not None:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from harness import learning_rates, noise, survival
 from harness.curve import CURRENCIES, DIVERGED, FAILED, OF_DEVICE, REACHED, TUNING, Curve, Trial
 from harness.report.amounts import amount, power
-from harness.report.words import count, plain
+from harness.report.words import NO_REASON, count, plain
 from harness.studies.duel import Duel, Told
 from harness.studies.spec import DEPENDS, REFUTED, SUPPORTED, UNCLEAR, Evidence
 
@@ -221,7 +221,7 @@ def untimed(evidence: Evidence, device: str, sides: Sequence[Side]) -> str:
     for side in sides:
         for curve in side.trials(evidence, device):
             if took(curve, "seconds") is None:
-                why = curve.why_unknown("seconds") or "no reason was recorded"
+                why = curve.why_unknown("seconds") or NO_REASON
                 return f" No seconds of {side.label}: {plain(why)}."
     return ""
 

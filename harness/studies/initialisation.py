@@ -29,5 +29,4 @@ def judge(evidence: Evidence) -> Verdict:
     if not duels:
         why = evidence.why_not(kind="convergence", subject=UNSCALED[0].workload)
         return not_measured(f"no trials from N(0, 1) or zeros and from scaled weights{why}")
-    words, effect, n = summary(duels)
-    return Verdict(eased(duels), words, effect, n)
+    return Verdict(eased(duels), *summary(duels))

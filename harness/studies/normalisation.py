@@ -27,5 +27,4 @@ def judge(evidence: Evidence) -> Verdict:
     if not duels:
         why = evidence.why_not(kind="convergence", subject=PLAIN.workload)
         return not_measured(f"no deep network was trained with and without a norm{why}")
-    words, effect, n = summary(duels)
-    return Verdict(eased(duels), words, effect, n)
+    return Verdict(eased(duels), *summary(duels))

@@ -32,5 +32,4 @@ def judge(evidence: Evidence) -> Verdict:
     if not duels:
         why = evidence.why_not(kind="convergence", subject="deep_mlp/16x64-skip")
         return not_measured(f"no deep network was trained with and without skips{why}")
-    words, effect, n = summary(duels)
-    return Verdict(eased(duels), words, effect, n)
+    return Verdict(eased(duels), *summary(duels))

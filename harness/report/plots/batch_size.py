@@ -20,7 +20,7 @@ from harness.report.plots import panels, style
 from harness.report.plots.style import INK, MUTED, PAPER, Part
 from harness.report.plots.ticks import batch_ticks, limits, log_axis
 from harness.report.trials import Times, finals, groups, times
-from harness.report.words import count, processor, whole
+from harness.report.words import count, counts, processor, whole
 
 SOURCE = "trials"
 TITLE = "How large a batch pays"
@@ -93,9 +93,8 @@ def table(part: pd.DataFrame) -> pd.DataFrame:
 def caption(part: pd.DataFrame) -> str:
     """The fit's three numbers with their intervals, and what speaks against it."""
     found = _steps(part)
-    seeds = sorted({steps.n for steps in found.values()})
-    n = f"{' or '.join(map(str, seeds))} {'seed' if seeds == [1] else 'seeds'} of each batch size"
-    n = f"{processor(part['device'].iloc[0])}, {n}"
+    seeds = counts((steps.n for steps in found.values()), "seed")
+    n = f"{processor(part['device'].iloc[0])}, {seeds} of each batch size"
     fitted, noise = _fit(part), _noise(part)
     if not isinstance(fitted, Fit):
         return " ".join([f"{n}. No fit: {fitted}.", *_noise_words(noise, None)])

@@ -15,7 +15,7 @@ from harness.report.amounts import power
 from harness.report.frame import drawable
 from harness.report.plots import panels, style
 from harness.report.plots.style import GRID, INK, WIDTH, Part
-from harness.report.plots.ticks import log_axis
+from harness.report.plots.ticks import linear_axis, log_axis
 from harness.report.words import count, digits, processor, shorten
 
 SOURCE = "rows"
@@ -62,7 +62,7 @@ def figure(part: pd.DataFrame) -> Figure:
     axes = panels.place(fig, _LEFT + _GUTTER, _TOP, WIDTH - _LEFT - _RIGHT - _GUTTER, body)
     ends = _ends(rows["over"].to_numpy())
     log_axis(axes.xaxis, ends, panels.decades(ends, write=power, most=6))
-    panels.linear(exact.xaxis, (-1, 1), {0: "exact"})
+    linear_axis(exact.xaxis, (-1, 1), {0: "exact"})
     axes.set_xlabel("error over its bound", labelpad=4)
     panels.write(axes, 0, 9, "one dot a case, left is better", ha="left")
     axes.axvline(1.0, color=INK, linewidth=1.2)

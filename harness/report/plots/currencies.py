@@ -17,9 +17,9 @@ from harness.report.median import Floats, along, middle
 from harness.report.plots import metric_axis, panels, style
 from harness.report.plots.panels import Look
 from harness.report.plots.style import INK, Part
-from harness.report.plots.ticks import log_axis
+from harness.report.plots.ticks import linear_axis, log_axis
 from harness.report.trials import families, groups, positive, times, variants, why_unknown
-from harness.report.words import count, processor, shorten
+from harness.report.words import count, counts, processor, shorten
 from harness.survival import expected_running_time
 
 SOURCE = "points"
@@ -37,7 +37,6 @@ INTRO = (
 DRAWN = ("samples", "flops", "seconds", "joules")
 
 _NAMES = {"flops": "FLOPs"}
-_DEVICES = {"cpu": 1, "cuda": 2}  # looks: the same in all figures
 _DASHED = 7  # the CPU's colour, dashed: beside the GPU's line, which may lie below it
 
 _LEFT, _ACROSS, _TOP = 46.0, 140.0, 26.0  # points
@@ -56,11 +55,11 @@ def parts(table: pd.DataFrame) -> list[Part]:
         for family in (*families(table), *variants(table))
     ]
     devices = table.assign(
-        series=table["device"].map(processor), look=table["device"].map(_DEVICES).fillna(3)
+        series=table["device"].map(processor), look=table["device"].map(style.DEVICES).fillna(3)
     )
     for _, rows in groups(devices, ["workload", "optimizer", "batch", "setting"]):
         if rows["device"].nunique() > 1:
-            rows = rows.assign(look=rows["look"].replace(_DEVICES["cpu"], _DASHED))
+            rows = rows.assign(look=rows["look"].replace(style.DEVICES["cpu"], _DASHED))
             rows = rows.sort_values("device", ascending=False, kind="stable")  # the CPU on top
         found.append(Part(rows["workload"].iloc[0], rows["title"].iloc[0], rows))
     found = panels.few_lines([part for part in found if _drawable(part.frame)], "series")
@@ -177,10 +176,8 @@ def _ended(name: str, rows: pd.DataFrame) -> str:
 
 def _cheapest(what: str, every: Mapping[str, pd.DataFrame]) -> str:
     """Which setting's median is the least in each currency, and which settings have none."""
-    seeds = sorted({len(rows) for rows in every.values()})
-    n = "seed" if seeds == [1] else "seeds"
     device = processor(next(iter(every.values()))["device"].iloc[0])
-    words = f"{what}, {' or '.join(map(str, seeds))} {n} each, {device}."
+    words = f"{what}, {counts(map(len, every.values()), 'seed')} each, {device}."
     found = {}
     for currency in DRAWN:
         medians = {name: t.median for name, rows in every.items() if (t := times(rows, currency))}
@@ -259,7 +256,7 @@ def _horizontal(axes: Axes, used: pd.Series, currency: str, several: bool) -> Fl
         log_axis(axes.xaxis, ends, _few_ticks(axes, panels.decades, ends, currency))
         return np.geomspace(left, max(right, left), _GRID)
     ends = (0.0, 1.04 * right or 1.0)
-    panels.linear(axes.xaxis, ends, _few_ticks(axes, panels.even, ends, currency))
+    linear_axis(axes.xaxis, ends, _few_ticks(axes, panels.even, ends, currency))
     return np.linspace(0.0, right, _GRID)
 
 

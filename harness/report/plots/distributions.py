@@ -16,7 +16,7 @@ from harness.record import CONVERGENCE
 from harness.report.frame import measured
 from harness.report.plots import panels, style
 from harness.report.plots.style import GRID, WIDTH, Part
-from harness.report.plots.ticks import limits, log_axis, ratio_ticks
+from harness.report.plots.ticks import limits, linear_axis, log_axis, ratio_ticks
 from harness.report.words import count, digits, processor, si, si_interval, whole
 
 SOURCE = "rows"
@@ -77,9 +77,9 @@ def figure(part: pd.DataFrame) -> Figure:
     ends = _ends(values)
     for axes in (shares, order):
         log_axis(axes.xaxis, ends, ratio_ticks(ends))
-    panels.linear(shares.yaxis, (-0.03, 1.05), {s: f"{100 * s:.0f} %" for s in (0, 0.5, 1)})
+    linear_axis(shares.yaxis, (-0.03, 1.05), {s: f"{100 * s:.0f} %" for s in (0, 0.5, 1)})
     panels.write(shares, -40, 9, "share of samples that took no longer")
-    panels.linear(order.yaxis, (len(rows), 0), {})
+    linear_axis(order.yaxis, (len(rows), 0), {})
     panels.write(order, -40, 6, "each sample in turn, from top to bottom")
     order.set_xlabel("time over the provider's median", labelpad=4)
     shares.tick_params(labelbottom=False)

@@ -15,7 +15,7 @@ from harness.report.frame import drawable
 from harness.report.plots import panels, style
 from harness.report.plots.style import PAPER, WIDTH, Part
 from harness.report.plots.ticks import limits, log_axis
-from harness.report.words import count, processor, si
+from harness.report.words import NO_REASON, count, processor, si
 
 SOURCE = "rows"
 TITLE = "Energy"
@@ -72,7 +72,7 @@ def figure(part: pd.DataFrame) -> Figure:
 def table(part: pd.DataFrame) -> pd.DataFrame:
     """One line a dot of the figure."""
     rows = _drawn(part)
-    reasons = rows["energy_net_j_reason"].fillna("no reason was recorded")
+    reasons = rows["energy_net_j_reason"].fillna(NO_REASON)
     net = [si(v, "J") if math.isfinite(v) else "not known" for v in rows["energy_net_j"]]
     return pd.DataFrame(
         {
@@ -117,7 +117,7 @@ def absent(table: pd.DataFrame) -> str:
         if not _known(of).empty:
             continue
         reasons = of["energy_j_reason"].dropna().value_counts().index[:2]
-        why = f": {'; '.join(reasons)}" if len(reasons) else ", and no reason was recorded"
+        why = f": {'; '.join(reasons)}" if len(reasons) else f", and {NO_REASON}"
         told.append(f"No joules are known on {name}{why}.")
     return " ".join(told)
 

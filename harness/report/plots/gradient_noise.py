@@ -14,8 +14,8 @@ from harness.report.findings import machines, numbers
 from harness.report.frame import drawable
 from harness.report.plots import panels, style
 from harness.report.plots.style import INK, MUTED, Part
-from harness.report.plots.ticks import batch_ticks, limits, log_axis
-from harness.report.words import count, digits, processor, whole
+from harness.report.plots.ticks import batch_ticks, limits, linear_axis, log_axis
+from harness.report.words import count, counts, digits, processor, whole
 
 SOURCE = "findings"
 TITLE = "How noisy a mini-batch's gradient is"
@@ -78,8 +78,7 @@ def table(part: pd.DataFrame) -> pd.DataFrame:
 def caption(part: pd.DataFrame) -> str:
     """How far the variance is from 1 / B, and what the noise scale was at each step."""
     variances, scales = _variances(part), _scales(part)
-    draws = sorted({whole(n) for n in part["n"]})
-    sentences = [f"{part['device_name'].iloc[0]}, {' or '.join(draws)} draws of each."]
+    sentences = [f"{part['device_name'].iloc[0]}, {counts(part['n'], 'draw')} of each."]
     if len(variances) > 1:
         level = _level(variances)
         off = variances["variance"] * variances["batch"] / level
@@ -142,7 +141,7 @@ def _by_step(axes: Axes, rows: pd.DataFrame) -> None:
     up = limits(_values(rows, "noise_scale"), margin=0.1)
     last = max(float(rows["step"].max()), 1.0)
     ends = (-0.04 * last, 1.04 * last)
-    panels.linear(axes.xaxis, ends, panels.even(ends, whole, most=6))
+    linear_axis(axes.xaxis, ends, panels.even(ends, whole, most=6))
     log_axis(axes.yaxis, up, panels.decades(up, write=compact))
     axes.set_xlabel("steps of training", labelpad=4)
     panels.write(axes, -48, 9, "noise scale (samples)")

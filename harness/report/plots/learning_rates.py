@@ -17,7 +17,7 @@ from harness.report.plots.style import GRID, INK, MUTED, WIDTH, Part
 from harness.report.plots.ticks import log_axis
 from harness.report.trials import groups, why_unknown
 from harness.report.tuning import Grid, grids, tuned
-from harness.report.words import count, processor
+from harness.report.words import count, counts, processor
 
 SOURCE = "trials"
 TITLE = "How the learning rates were chosen"
@@ -90,8 +90,7 @@ def caption(part: pd.DataFrame) -> str:
     """Seeds, trials and steps that the tuning took, and which optima lie on the edge."""
     found = grids(part)
     rows = part[part["role"] == TUNING]
-    seeds = sorted({cell.n for grid in found for cell in grid.cells.values()})
-    n = f"{' or '.join(map(str, seeds))} tuning {'seed' if seeds == [1] else 'seeds'} a rate"
+    seeds = counts((cell.n for grid in found for cell in grid.cells.values()), "tuning seed")
     where = processor(part["device"].iloc[0])
     took = f"{amount(float(rows['steps_spent'].sum()), 'steps')} steps"
     if rows["seconds_spent"].notna().all():
@@ -99,7 +98,8 @@ def caption(part: pd.DataFrame) -> str:
     else:
         took += f" in all; no seconds: {why_unknown(rows, 'seconds').rstrip('.')}"
     words = [
-        f"{count(len(found), 'setting')} on {where}, {n}: {count(len(rows), 'trial')}, {took}."
+        f"{count(len(found), 'setting')} on {where}, {seeds} a rate: "
+        f"{count(len(rows), 'trial')}, {took}."
     ]
     nowhere = [grid.title for grid in found if len(grid.edges) == 2]
     edge = [grid.title for grid in found if len(grid.edges) == 1]

@@ -11,7 +11,7 @@ from harness.report.amounts import power
 from harness.report.frame import drawable
 from harness.report.plots import panels
 from harness.report.plots.style import INK
-from harness.report.plots.ticks import log_axis
+from harness.report.plots.ticks import linear_axis, log_axis
 
 _DECADES = 5  # times the target, from where the start is shown on a logarithmic axis
 
@@ -42,7 +42,7 @@ def ticks(axes: Axes, up: tuple[float, float], is_log: bool, labelled: bool) -> 
     """Its ticks and their labels, which only the left one of two axes has."""
     found = panels.decades(up) if is_log else panels.even(up, write="{:.6g}".format)
     labels = {at: text if labelled else "" for at, text in found.items()}
-    (log_axis if is_log else panels.linear)(axes.yaxis, up, labels)
+    (log_axis if is_log else linear_axis)(axes.yaxis, up, labels)
 
 
 def name_target(axes: Axes, target: float, up: tuple[float, float], is_log: bool) -> None:

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
 
 from harness.report.amounts import power
 from harness.report.plots import style
@@ -140,15 +138,6 @@ def _columns(looks: Sequence[Look]) -> int:
 def even(ends: Sequence[float], write: Callable[[float], str], most: int = 4) -> dict[float, str]:
     """Ticks of a linear axis at round values."""
     return {value: write(value) for value in even_ticks(ends[0], ends[1], most)}
-
-
-def linear(axis: Axis, ends: Sequence[float], labels: Mapping[float, str]) -> None:
-    """A linear axis from one end to the other with these ticks and no others."""
-    name = axis.axis_name  # type: ignore[attr-defined]
-    axis.axes.set(**{f"{name}lim": tuple(ends)})
-    axis.set_minor_locator(NullLocator())
-    axis.set_major_locator(FixedLocator(list(labels)))
-    axis.set_major_formatter(FixedFormatter(list(labels.values())))
 
 
 def decades(

@@ -14,7 +14,8 @@ from harness.report.findings import machines, numbers
 from harness.report.plots import panels, style
 from harness.report.plots.panels import Look
 from harness.report.plots.style import GRID, INK, WIDTH, Part
-from harness.report.words import count, digits, processor, whole
+from harness.report.plots.ticks import linear_axis
+from harness.report.words import count, counts, digits, processor, whole
 from harness.studies.products import NEARLY_ALL
 
 SOURCE = "findings"
@@ -52,7 +53,7 @@ def figure(part: pd.DataFrame) -> Figure:
     below = _TOP + high + _BELOW
     fig = panels.sheet(below + panels.names_height([_FLOPS, _TIME]))
     axes = panels.place(fig, _LEFT, _TOP, WIDTH - _LEFT - _RIGHT, high)
-    panels.linear(axes.xaxis, (-0.02, 1.02), {s / 4: f"{25 * s} %" for s in range(5)})
+    linear_axis(axes.xaxis, (-0.02, 1.02), {s / 4: f"{25 * s} %" for s in range(5)})
     panels.stacked(axes, len(rows))
     axes.set_xlabel("share of products and convolutions", labelpad=4)
     axes.axvline(NEARLY_ALL, color=INK, linewidth=1.0)
@@ -84,7 +85,6 @@ def table(part: pd.DataFrame) -> pd.DataFrame:
 
 def caption(part: pd.DataFrame) -> str:
     """The range of both shares, in how many workloads they are nearly all, and over how many."""
-    steps = sorted({whole(n) for n in part["n"]})
     told = []
     for name, what in (("flops_share", "FLOPs"), ("time_share", "time")):
         known = _share(part[name]).dropna()
@@ -92,7 +92,7 @@ def caption(part: pd.DataFrame) -> str:
             ends = f"{_told(known.min())} to {_told(known.max())} of the {what}"
             many = int((known >= NEARLY_ALL).sum())
             told.append(f"{ends}, at least 90 % in {many} of {count(len(known), 'workload')}")
-    words = f"{part['device_name'].iloc[0]}, {' or '.join(steps)} profiled steps of each. "
+    words = f"{part['device_name'].iloc[0]}, {counts(part['n'], 'profiled step')} of each. "
     words += f"Products have {'; '.join(told)}."
     return " ".join([words, *style.left_out(len(part) - MAX_LINES, "workload", "numbers")])
 

@@ -14,7 +14,7 @@ from harness.report.frame import drawable
 from harness.report.plots import panels, style
 from harness.report.plots.panels import Look
 from harness.report.plots.style import WIDTH, Part
-from harness.report.plots.ticks import log_axis, ratio_ticks
+from harness.report.plots.ticks import linear_axis, log_axis, ratio_ticks
 from harness.report.trials import finals, groups, positive, why_unknown
 from harness.report.words import count, processor
 
@@ -77,9 +77,7 @@ def figure(part: pd.DataFrame) -> Figure:
     far = max((float(line.factors[-1]) for line in lines if len(line.factors)), default=1.0)
     right = min(max(far, 2.0) * 1.15, _FARTHEST)
     log_axis(axes.xaxis, (0.93, right), ratio_ticks((0.93, right), most=7))
-    panels.linear(
-        axes.yaxis, (-0.03, 1.05), {s: f"{100 * s:.0f} %" for s in (0, 0.25, 0.5, 0.75, 1)}
-    )
+    linear_axis(axes.yaxis, (-0.03, 1.05), {s: f"{100 * s:.0f} %" for s in (0, 0.25, 0.5, 0.75, 1)})
     axes.set_xlabel("factor over the best optimizer's cost", labelpad=4)
     panels.write(axes, -40, 9, "share of problems solved within the factor")
     for line in shown:

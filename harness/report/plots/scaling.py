@@ -13,8 +13,8 @@ from harness.report.frame import drawable
 from harness.report.plots import style
 from harness.report.plots.style import Part
 from harness.report.plots.ticks import batch_ticks, limits, log_axis, time_ticks
-from harness.report.trials import finals, groups, times
-from harness.report.words import count, processor, whole
+from harness.report.trials import finals, groups, step_seconds, times
+from harness.report.words import count, counts, processor, whole
 
 SOURCE = "ranks"
 TITLE = "More devices at one trial"
@@ -89,7 +89,7 @@ def table(part: pd.DataFrame) -> pd.DataFrame:
                     "ranks": whole(ranks),
                     "backend": ", ".join(sorted(set(rows["backend"]))) or "none",
                     "efficiency": "" if kind == TARGET else f"{value:.0%}",
-                    "seconds a step": amount(float(_step_seconds(rows).median()), "seconds"),
+                    "seconds a step": amount(float(step_seconds(rows).median()), "seconds"),
                     "to the target [least, most]": spread(seconds, "seconds")
                     if seconds
                     else "not known",
@@ -121,8 +121,7 @@ def caption(part: pd.DataFrame) -> str:
         sentences.append(f"{name}: {told}.")
     hosts = sorted({host for text in part["hosts"] for host in text.split(",") if host})
     where = f", hosts {', '.join(hosts)}" if hosts else ""
-    n = sorted({len(rows) for _, rows in groups(part, ["ranks", "batch"])})
-    seeds = f"{' or '.join(map(str, n))} seeds"
+    seeds = counts((len(rows) for _, rows in groups(part, ["ranks", "batch"])), "seed")
     return f"{processor(part['device'].iloc[0])}, {seeds}{where}. {' '.join(sentences)}"
 
 
@@ -147,7 +146,7 @@ def _lines(part: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
                 if seconds and seconds.least > 0 and seconds.most < np.inf:
                     known.append((ranks, seconds.median, seconds.least, seconds.most))
                 continue
-            steps = _step_seconds(rows)
+            steps = step_seconds(rows)
             if steps.empty:
                 continue
             base = base or (float(ranks), float(steps.median()))
@@ -162,9 +161,3 @@ def _lines(part: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
 def _of(part: pd.DataFrame, name: str) -> pd.DataFrame:
     sizes = part[_BY[part["kind"].iloc[0]]].map(whole)
     return part[sizes == name.removeprefix("batch ").removesuffix(" a rank")]
-
-
-def _step_seconds(rows: pd.DataFrame) -> pd.Series:
-    """What a step took in each trial that tells."""
-    known = rows[(rows["steps_spent"] > 0) & drawable(rows["seconds_spent"])]
-    return known["seconds_spent"] / known["steps_spent"]

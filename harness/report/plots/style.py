@@ -64,6 +64,7 @@ _RC: dict[Any, Any] = {
     "lines.linewidth": 1.6,
 }
 
+DEVICES = {"cpu": 1, "cuda": 2}  # looks, where lines are devices
 MODES = ("warm", "cold", "graph", "host")
 
 _DRAWN = [

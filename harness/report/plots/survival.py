@@ -18,9 +18,9 @@ from harness.report.frame import drawable
 from harness.report.plots import panels, style
 from harness.report.plots.panels import Look
 from harness.report.plots.style import WIDTH, Part
-from harness.report.plots.ticks import limits, log_axis, time_ticks
+from harness.report.plots.ticks import limits, linear_axis, log_axis, time_ticks
 from harness.report.trials import families, finals, groups, variants, why_unknown
-from harness.report.words import count, processor
+from harness.report.words import count, counts, processor
 
 SOURCE = "trials"
 TITLE = "How surely and how soon the target is reached"
@@ -84,9 +84,7 @@ def figure(part: pd.DataFrame) -> Figure:
     seen = [t for line in lines for t in (*line.t, *line.stopped) if 1e-15 < t < 1e15]
     across = limits(seen or [1.0], margin=0.05)
     log_axis(axes.xaxis, across, time_ticks(across))
-    panels.linear(
-        axes.yaxis, (-0.03, 1.03), {s: f"{100 * s:.0f} %" for s in (0, 0.25, 0.5, 0.75, 1)}
-    )
+    linear_axis(axes.yaxis, (-0.03, 1.03), {s: f"{100 * s:.0f} %" for s in (0, 0.25, 0.5, 0.75, 1)})
     axes.set_xlabel("seconds of training", labelpad=4)
     panels.write(axes, -40, 9, "share of seeds that reached the target")
     for line in shown:
@@ -118,10 +116,9 @@ def table(part: pd.DataFrame) -> pd.DataFrame:
 def caption(part: pd.DataFrame) -> str:
     """How many seeds of each line, which got there with all, and which did not."""
     lines = _lines(part)
-    seeds = sorted({line.n for line in lines})
-    n = f"{' or '.join(map(str, seeds))} {'seed' if seeds == [1] else 'seeds'} a line"
-    n = f"{processor(part['device'].iloc[0])}, {n}"
-    words = [f"{n}, so each interval is wide." if seeds[-1] < 10 else f"{n}."]
+    seeds = [line.n for line in lines]
+    n = f"{processor(part['device'].iloc[0])}, {counts(seeds, 'seed')} a line"
+    words = [f"{n}, so each interval is wide." if max(seeds) < 10 else f"{n}."]
     short = [f"{line.name} ({line.reached} of {line.n})" for line in lines if line.reached < line.n]
     every = len(lines) - len(short)
     words.append(f"Of {count(len(lines), 'setting')}, {every} got there with every seed.")

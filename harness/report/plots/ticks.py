@@ -28,9 +28,13 @@ def limits(values: Sequence[float], margin: float = 0.06, least: float = 1.0) ->
 
 def log_axis(axis: Axis, ends: Sequence[float], labels: Mapping[float, str]) -> None:
     """A log axis from one end to the other with these ticks and no others."""
-    name = axis.axis_name  # type: ignore[attr-defined]
-    axis.axes.set(**{f"{name}scale": "log"})
-    axis.axes.set(**{f"{name}lim": tuple(ends)})
+    axis.axes.set(**{f"{axis.axis_name}scale": "log"})  # type: ignore[attr-defined]
+    linear_axis(axis, ends, labels)
+
+
+def linear_axis(axis: Axis, ends: Sequence[float], labels: Mapping[float, str]) -> None:
+    """The same on an axis that was made linear."""
+    axis.axes.set(**{f"{axis.axis_name}lim": tuple(ends)})  # type: ignore[attr-defined]
     axis.set_minor_locator(NullLocator())
     axis.set_major_locator(FixedLocator(list(labels)))
     axis.set_major_formatter(FixedFormatter(list(labels.values())))

@@ -16,8 +16,8 @@ from harness.report.frame import drawable
 from harness.report.plots import style
 from harness.report.plots.style import PAPER, Part
 from harness.report.plots.ticks import batch_ticks, limits, log_axis, time_ticks
-from harness.report.trials import finals, groups, times
-from harness.report.words import processor, whole
+from harness.report.trials import finals, groups, step_seconds, times
+from harness.report.words import counts, processor, whole
 
 SOURCE = "trials"
 TITLE = "Which batch size is the quickest"
@@ -28,8 +28,6 @@ INTRO = (
     "half of the seeds or more did not. Dashes are the CPU. Evaluation is "
     "left out, tuning too."
 )
-
-_DEVICES = {"cpu": 1, "cuda": 2}  # looks: the same in all figures
 
 
 def parts(table: pd.DataFrame) -> list[Part]:
@@ -62,7 +60,7 @@ def figure(part: pd.DataFrame) -> Figure:
         low = there["low"].clip(lower=up[0])
         rows = there.assign(low=low, high=there["high"].clip(upper=up[1]))
         device = line["device"].iloc[0]
-        look, dashed = _DEVICES.get(device, 3), device == "cpu"
+        look, dashed = style.DEVICES.get(device, 3), device == "cpu"
         color = style.line(axes, rows, "median", look, dashed)
         _arrows(axes, line[line["median"] == math.inf], up[1], color)
         if len(there):
@@ -102,8 +100,7 @@ def caption(part: pd.DataFrame) -> str:
         device = line["device"].iloc[0]
         best = line.sort_values("median", kind="stable").iloc[0]
         rows = part[part["device"] == device]
-        n = " or ".join(map(str, sorted(set(line["n"]))))
-        words = f"{processor(device)}, {n} seeds: "
+        words = f"{processor(device)}, {counts(line['n'], 'seed')}: "
         if best["median"] < math.inf:
             rivals = _rivals(rows, line, best["batch"])
             words += f"batch {whole(best['batch'])} "
@@ -177,8 +174,7 @@ def _and(names: list[str]) -> str:
 
 def _step_seconds(rows: pd.DataFrame) -> float:
     """What a step takes, the median over the trials; 0 where it is not known."""
-    known = rows[(rows["steps_spent"] > 0) & drawable(rows["seconds_spent"])]
-    seconds = known["seconds_spent"] / known["steps_spent"]
+    seconds = step_seconds(rows)
     return float(seconds.median()) if len(seconds) else 0.0
 
 
