@@ -94,6 +94,7 @@ def write_all(runs: Sequence[Run], path: Path) -> Path:
         machines=[where(view) for view in merged.machines],
         command=reproduce.report(merged.runs),
         devices=[*shown["device"].drop_duplicates()],
+        headline=several.headline(merged, claimed),
         opening=several.opening(merged),
         claims=[(place, claim, claim.section(there)) for place, claim in claimed],
         tally=several.tally(merged, claimed),

@@ -22,6 +22,7 @@ _OF_CURVES = ("trials", "points")  # the tables of what was trained
 _NONE = "–"
 _MOST = 4000  # characters of a verdict's words, whose parts from files are short by then
 _FEW = re.compile(r"\(no interval from (\d{1,2}) seeds?\)")  # as harness.studies.compare has it
+_PART = re.compile(r"; |\. ")  # what comparisons and sentences end with
 _MANY = {"depends": "depend"}  # "3 depend", and "1 depends"
 
 
@@ -49,6 +50,16 @@ class Claim(NamedTuple):
     def look(self) -> str:
         """A class of report.css."""
         return self.verdict.replace(" ", "-")
+
+    @property
+    def first(self) -> str:
+        """The first of the comparisons that `words` tells, or its first sentence."""
+        return _PART.split(self.words, maxsplit=1)[0]
+
+    @property
+    def others(self) -> str:
+        """`words` without the first of them."""
+        return self.words.removeprefix(self.first).lstrip(";. ")
 
     def section(self, there: Collection[str]) -> str:
         """The id of the report's section that shows it, of those that are there; "" if none is."""

@@ -18,6 +18,7 @@ from harness.report.runs import Run
 from harness.report.threats import Grounds, threats
 from harness.report.tree import tree
 from harness.report.words import count, plain, whole
+from harness.studies import spec
 
 
 class RunLine(NamedTuple):
@@ -59,6 +60,16 @@ def opening(merged: Merged) -> str:
     """One sentence of all rows."""
     told = summary.opening(merged.every)
     return told if len(merged.runs) == 1 else f"{called(merged)}: {told}"
+
+
+def headline(merged: Merged, claimed: Sequence[tuple[str, claims.Claim]]) -> str:
+    """What came of the claims of the course; the opening where none was tested, or on several
+    machines, whose verdicts differ."""
+    found = [claim for _, claim in claimed]
+    tested = any(claim.verdict != spec.NOT_MEASURED for claim in found)
+    if len(merged.machines) > 1 or not tested:
+        return opening(merged)
+    return f"{count(len(found), 'claim')} of the course: {claims.tally(found)}."
 
 
 def called(merged: Merged) -> str:

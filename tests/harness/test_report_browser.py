@@ -122,7 +122,7 @@ def html(tmp_path_factory) -> Iterator[str]:
 def _html(tmp_path_factory, monkeypatch) -> str:
     hostile = "<script>alert(1)</script><img src=x onerror=alert(2)>"
     long = "unbroken" * 60
-    judged(monkeypatch, f"{hostile} {long}")
+    judged(monkeypatch, f"{hostile}; {long}")
     rows = [
         *cpu_and_gpu(),
         row(None, why=f"{hostile} {long}", subject=hostile, provider=long, batch=4),

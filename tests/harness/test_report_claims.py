@@ -174,9 +174,24 @@ def test_a_link_leads_only_to_what_is_there(tmp_path, plant):
 
 
 def test_long_words_are_folded_and_short_ones_are_not(tmp_path, plant):
-    plant(a=Verdict(SUPPORTED, "It was so."), b=Verdict(SUPPORTED, "It was so. " * 30))
-    short, long = (line[4] for line in lines(page(tmp_path, [row()])))
-    assert "<details" not in short and "<details><summary>Numbers</summary>It was so." in long
+    one = "It was so, " * 40
+    plant(
+        a=Verdict(SUPPORTED, "It was so."),
+        b=Verdict(SUPPORTED, "A: 1 to 2; b: 0.5 to 3; c. " + "It was so. " * 30),
+        c=Verdict(SUPPORTED, one),
+    )
+    short, long, whole = (line[4] for line in lines(page(tmp_path, [row()])))
+    assert "<details" not in short + whole and one.strip() in whole
+    assert "<details><summary>A: 1 to 2 …</summary>b: 0.5 to 3; c. It was so." in long
+
+
+def test_the_headline_is_what_came_of_the_claims(tmp_path, plant):
+    plant(a=Verdict(SUPPORTED, "So."), b=Verdict(REFUTED, "Not so."))
+    shown = page(tmp_path, [row()])
+    assert "<h1>2 claims of the course: 1 supported, 1 refuted.</h1>" in shown.html
+    assert "<p>1 of 1 row measured" in shown.html
+    plant(a=not_measured("nothing was trained"))
+    assert "<h1>1 of 1 row measured" in page(tmp_path, [row()]).html
 
 
 def test_no_study_is_a_sentence(tmp_path, plant):
