@@ -161,9 +161,10 @@ def _cpu_timings() -> Finding:
 
 def _jitter() -> str:
     """How much the same short spin varies: a first look at the noise, no verdict on it."""
-    spins_s = []
+    spins_s: list[float] = []
     end = time.perf_counter() + _SPIN_S
-    while (begin := time.perf_counter()) < end:
+    # on a busy machine the time may be over after one, and a percentile needs a hundred
+    while (begin := time.perf_counter()) < end or len(spins_s) < 100:
         for _ in range(1000):
             pass
         spins_s.append(time.perf_counter() - begin)
