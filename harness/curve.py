@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 from harness import contention
+from harness.record import parse
 
 SCHEMA = 1
 
@@ -211,12 +212,7 @@ def decode(line: str) -> Curve:
     Raises:
         ValueError: the line is not a curve of this version, in one line saying what is wrong.
     """
-    try:
-        raw = json.loads(line, parse_constant=_refuse_constant)
-    except RecursionError:
-        raise ValueError("nested too deep to be a curve") from None
-    except json.JSONDecodeError as error:
-        raise ValueError(f"not JSON, cut short perhaps ({error.msg})") from None
+    raw = parse(line, "a curve")
     if not isinstance(raw, dict) or raw.pop("schema", None) != SCHEMA:
         raise ValueError(f"not a curve of this version, whose schema is {SCHEMA}")
     try:
@@ -260,7 +256,3 @@ def _check(what: object, types: Mapping[str, Any]) -> None:
         # JSON holds 1e999, which is infinity here, and integers of any length
         if not known or (isinstance(value, int | float) and not -1e308 < value < 1e308):
             raise ValueError(f"{name} is {str(value)[:40]!r}")
-
-
-def _refuse_constant(name: str) -> Any:
-    raise ValueError(f"{name} is not JSON")

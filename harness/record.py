@@ -205,18 +205,13 @@ def decode(line: str) -> Row:
     Raises:
         ValueError: the line is not a row of this version, in one line saying what is wrong.
     """
-    try:
-        raw = json.loads(line, parse_constant=_refuse_constant)
-    except RecursionError:
-        raise ValueError("nested too deep to be a row") from None
-    except json.JSONDecodeError as error:
-        raise ValueError(f"not JSON, cut short perhaps ({error.msg})") from None
+    raw = parse(line, "a row")
     if not isinstance(raw, dict) or "schema" not in raw:
         raise ValueError("not a flopwise row: it has no schema number")
     if raw["schema"] != SCHEMA:
         raise ValueError(f"row schema {raw['schema']!r}, and this version reads {SCHEMA}")
-    for key, kind in (("id", str), ("group", str), ("name", str)):
-        if not isinstance(raw.get(key), kind):
+    for key in ("id", "group", "name"):
+        if not isinstance(raw.get(key), str):
             raise ValueError(f"row field {key!r} is missing or not text")
     params, info, samples = raw.get("params"), raw.get("extra_info"), raw.get("samples")
     if not isinstance(params, dict) or not isinstance(info, dict) or not isinstance(samples, list):
@@ -231,6 +226,20 @@ def decode(line: str) -> Row:
     if info["status"] == OK and timed and (not samples or info.get("median_s") is None):
         raise ValueError("status ok without samples or a median")
     return Row(raw["id"], raw["group"], raw["name"], params, info, tuple(map(float, samples)))
+
+
+def parse(line: str, what: str) -> Any:
+    """What a line of JSON holds.
+
+    Raises:
+        ValueError: it is no JSON, and so not `what`, in one line saying why.
+    """
+    try:
+        return json.loads(line, parse_constant=_refuse_constant)
+    except RecursionError:
+        raise ValueError(f"nested too deep to be {what}") from None
+    except json.JSONDecodeError as error:
+        raise ValueError(f"not JSON, cut short perhaps ({error.msg})") from None
 
 
 def _check(key: str, value: Any, kind: str, required: bool) -> None:

@@ -6,7 +6,8 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any
+
+from harness.record import parse
 
 SCHEMA = 1
 
@@ -56,12 +57,7 @@ def decode(line: str) -> Finding:
     Raises:
         ValueError: the line is not a finding of this version.
     """
-    try:
-        raw: Any = json.loads(line)
-    except RecursionError:
-        raise ValueError("nested too deep to be a finding") from None
-    except json.JSONDecodeError as error:
-        raise ValueError(f"not JSON, cut short perhaps ({error.msg})") from None
+    raw = parse(line, "a finding")
     if not isinstance(raw, dict) or raw.pop("schema", None) != SCHEMA:
         raise ValueError(f"not a finding of this version, whose schema is {SCHEMA}")
     try:

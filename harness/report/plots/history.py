@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from harness.report.plots import style
 from harness.report.plots.style import INK, Part
 from harness.report.plots.ticks import limits, log_axis, ratio_ticks
-from harness.report.words import count, processor, ratio, si_interval, whole
+from harness.report.words import count, processor, ratio, shorten, si_interval, whole
 from harness.trust import LOW, NONE
 
 SOURCE = "history"
@@ -101,7 +101,7 @@ def absent(table: pd.DataFrame) -> str:
 def _series(part: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
     """The lines, named, each in the order of time; those with the largest change first."""
     found = [
-        (style.shorten(f"{rows['case'].iloc[0]}, {rows['provider'].iloc[0]}", 24), rows)
+        (shorten(f"{rows['case'].iloc[0]}, {rows['provider'].iloc[0]}", 24), rows)
         for _, rows in part.sort_values("number", kind="stable").groupby("id", sort=False)
     ]
     return sorted(found, key=lambda pair: -abs(_last_log(pair[1])))

@@ -31,6 +31,7 @@ INTRO = (
 MAX_LINES = 20  # in one figure
 
 _SIDE, _TOP, _NAME, _LINE, _BELOW = 14.0, 8.0, 13.0, 25.0, 40.0  # points
+_ENDS = {"ratio": "median_s", "low": "low", "high": "high"}
 _ROOF, _PREDICTED = Look("as the roof allows", 1), Look("as is predicted", 2)
 
 
@@ -106,15 +107,12 @@ def absent(table: pd.DataFrame) -> str:
 
 def _ratios(part: pd.DataFrame) -> pd.DataFrame:
     """With each case's name, and its time and the interval's ends over the predicted time."""
-    names = [
-        f"{case}, {provider}" for case, provider in zip(part["case"], part["provider"], strict=True)
-    ]
-    over = {name: part[of] / part["predicted_s"] for name, of in _ENDS.items()}
-    rows = part.assign(name=names, over_roof=1 / part["roof_share"], **over)
+    rows = part.assign(
+        name=part["case"].str.cat(part["provider"], sep=", "),
+        over_roof=1 / part["roof_share"],
+        **{name: part[of] / part["predicted_s"] for name, of in _ENDS.items()},
+    )
     return rows.sort_values("ratio", ascending=False, kind="stable")
-
-
-_ENDS = {"ratio": "median_s", "low": "low", "high": "high"}
 
 
 def _draw(axes: Axes, y: float, row: Mapping[Any, Any]) -> None:

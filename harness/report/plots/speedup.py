@@ -194,7 +194,7 @@ def _below_each_other(part: pd.DataFrame) -> Figure:
 
 def _quantity(part: pd.DataFrame, what: str = "speedup") -> str:
     over = set(part["over"])
-    return f"{what} over {style.shorten(over.pop(), 20) if len(over) == 1 else 'the baseline'}"
+    return f"{what} over {shorten(over.pop(), 20) if len(over) == 1 else 'the baseline'}"
 
 
 def _apart(part: pd.DataFrame) -> list[str]:

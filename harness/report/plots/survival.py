@@ -149,12 +149,8 @@ def _timed(rows: pd.DataFrame) -> pd.DataFrame:
 
 def _lines(part: pd.DataFrame) -> list[Line]:
     """The settings, the one with the least median first."""
-    found = []
-    for _, rows in groups(part, ["series", "setting"]):
-        line = _line(rows)
-        if line is not None:
-            found.append(line)
-    return sorted(found, key=lambda line: (line.median, -line.reached / line.n))
+    found = (_line(rows) for _, rows in groups(part, ["series", "setting"]))
+    return sorted(filter(None, found), key=lambda line: (line.median, -line.reached / line.n))
 
 
 def _line(rows: pd.DataFrame) -> Line | None:
