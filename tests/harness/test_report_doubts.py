@@ -105,6 +105,22 @@ def test_few_batch_sizes_are_one_figure_with_a_line_a_workload():
     )
 
 
+def test_of_a_long_name_the_provider_and_the_device_are_not_cut():
+    """With both devices in a run nothing else would tell its lines apart."""
+    rows = [
+        timed(32, seconds, subject="mlp_classification", provider=provider, device=device)
+        for seconds, provider, device in (
+            (1e-3, "eager", "cpu"), (2e-3, "eager", "cuda"), (3e-3, "graph", "cuda"),
+        )
+    ]  # fmt: skip
+    (part,) = latency.parts(frame(rows))
+    written = [text.get_text() for text in latency.figure(part.frame).axes[0].texts]
+    assert [name for name in written if name.startswith("mlp")] == [
+        "mlp_classificat…, eager, cpu", "mlp_classifica…, eager, cuda",
+        "mlp_classifica…, graph, cuda",
+    ]  # fmt: skip
+
+
 def test_more_lines_than_fit_are_figures_with_the_same_axis():
     rows = [timed(1, 1e-6 * 1.1**i, subject=f"s{i}") for i in range(few_batches.MAX_LINES + 5)]
     found = plots.load("latency").parts(frame(rows))

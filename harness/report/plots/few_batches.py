@@ -16,13 +16,14 @@ from harness.report.plots.panels import Look
 from harness.report.plots.style import GRID, WIDTH, Part
 from harness.report.plots.ticks import limits, log_axis
 from harness.report.trials import batch_name
-from harness.report.words import digits, whole
+from harness.report.words import digits, shorten, whole
 
 MOST = 3  # batch sizes: a line against them would have no shape
 LINE = "line"  # the column that says which line of such a figure a row is in
 MAX_LINES = 24  # in one figure
 
 _LEFT, _RIGHT, _TOP, _BELOW, _HIGH = 168.0, 20.0, 24.0, 42.0, 15.0  # points
+_LETTERS = 28  # beside the axes
 _LOOKS = (1, 2, 3)  # of the batch sizes, in order
 
 
@@ -81,9 +82,16 @@ def figure(part: pd.DataFrame) -> Figure:
             axes.plot([row["median_s"]], [y], **style.of(look) | {"linestyle": "none"})
             if row["doubt"]:
                 style.hollow(axes, np.array([[row["median_s"], y]]), look)
-        panels.name_left(axes, y, str(name), 28)
+        panels.name_left(axes, y, _label(str(name)), _LETTERS)
     panels.names(fig, named, below)
     return fig
+
+
+def _label(name: str) -> str:
+    """The line's name where it fits: provider and device tell lines apart and are not cut."""
+    subject, comma, others = name.partition(", ")
+    room = max(_LETTERS - len(comma + others), _LETTERS // 3)
+    return shorten(subject, room) + comma + others
 
 
 def rise(line: pd.DataFrame) -> Rise | None:
