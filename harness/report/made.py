@@ -21,17 +21,21 @@ class Made(NamedTuple):
     text: str
 
 
-def made(curves: Sequence[Curve]) -> tuple[list[Made], int]:
-    """What is shown, of each setting and device one seed's, and how many more there are."""
+def made(curves: Sequence[Curve], where: str = "") -> tuple[list[Made], int]:
+    """What is shown, of each setting and device one seed's, and how many more there are.
+
+    Args:
+        where: the machine; "" where it need not be told.
+    """
     first: dict[tuple[str, str, str], Curve] = {}
     for curve in curves:
         if curve.generated:
             first.setdefault((curve.setting, curve.trial.workload, curve.trial.device), curve)
     found = list(first.values())
-    return [_made(curve) for curve in found[:MOST]], max(0, len(found) - MOST)
+    return [_made(curve, where) for curve in found[:MOST]], max(0, len(found) - MOST)
 
 
-def _made(curve: Curve) -> Made:
+def _made(curve: Curve, where: str) -> Made:
     trial, lines = curve.trial, []
     for line in (curve.generated or "").split("\n"):
         text = plain(line)
@@ -46,4 +50,5 @@ def _made(curve: Curve) -> Made:
         f"after {steps} steps of {trial.optimizer} at batch {trial.batch}, seed {trial.seed}, on "
         f"the {processor(trial.device)}; {fate}"
     )
-    return Made(plain(trial.workload), plain(about), "\n".join(shown))
+    about = plain(about) + (f"; {where}" if where else "")
+    return Made(plain(trial.workload), about, "\n".join(shown))

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from harness.probes.spec import Finding
-from harness.report.words import digits, plain, si, whole
+from harness.report.words import NO_REASON, digits, plain, si, whole
 
 RANGES = ("products",)  # probes whose _low and _high are the least and the most of what was seen
 MOST, MOST_VALUES = 300, 60  # lines, and values of one
@@ -26,14 +26,15 @@ class Found(NamedTuple):
     values: str
 
 
-def probed(findings: Sequence[Finding]) -> tuple[list[Found], int]:
-    """The lines that are shown, and how many more there are."""
+def probed(findings: Sequence[Finding], where: str = "") -> tuple[list[Found], int]:
+    """The lines that are shown, with the machine where it is given; how many more there are."""
+    machine = f", {where}" if where else ""
     lines = [
         Found(
             probe=plain(finding.probe),
             subject=plain(finding.subject),
             at=plain(finding.at),
-            device=plain(f"{finding.device}, {finding.device_name}"),
+            device=plain(f"{finding.device}, {finding.device_name}") + machine,
             n=whole(min(finding.n, 10**15)),
             values="; ".join(_values(finding)[:MOST_VALUES]) or "none",
         )
@@ -57,7 +58,7 @@ def _values(finding: Finding) -> list[str]:
             continue
         called, unit = _called(plain(name))
         if value is None:
-            why = plain(str(finding.why.get(name) or "no reason was recorded"))
+            why = plain(str(finding.why.get(name) or NO_REASON))
             found.append(f"{called}: not known ({why})")
             continue
         text = f"{called} {_told(value, unit)}"
@@ -101,7 +102,7 @@ def _end(finding: Finding, name: str, unit: str) -> str:
     value = finding.values[name]
     if value is not None:
         return _told(value, unit)
-    return f"not known: {plain(str(finding.why.get(name) or 'no reason was recorded'))}"
+    return f"not known: {plain(str(finding.why.get(name) or NO_REASON))}"
 
 
 def _digits(value: float) -> str:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple, TypeVar
 
 import pandas as pd
 
@@ -19,6 +19,8 @@ from harness.report.threats import Grounds, threats
 from harness.report.tree import tree
 from harness.report.words import count, plain, whole
 from harness.studies import spec
+
+T = TypeVar("T")
 
 
 class RunLine(NamedTuple):
@@ -119,33 +121,20 @@ def warnings(merged: Merged) -> list[str]:
 
 def crossings(merged: Merged) -> tuple[list[summary.Crossing], int]:
     """On each machine, and of the CPU of one with the GPU of another; and how many are left out."""
-    found = [
+    return _together(
         summary.crossings(view.evidence.rows, "two machines" if view.beside else merged.where(view))
         for view in (*merged.machines, *merged.pairs)
-    ]
-    return [line for lines, _ in found for line in lines], sum(more for _, more in found)
+    )
 
 
 def made_by(merged: Merged) -> tuple[list[Made], int]:
     """What the models of each machine make, and how many are left out."""
-    found = [(merged.where(view), made(view.evidence.curves)) for view in merged.machines]
-    models = [
-        model._replace(about=f"{model.about}; {where}") if where else model
-        for where, (models, _) in found
-        for model in models
-    ]
-    return models, sum(more for _, (_, more) in found)
+    return _together(made(view.evidence.curves, merged.where(view)) for view in merged.machines)
 
 
 def probed_on(merged: Merged) -> tuple[list[Found], int]:
     """What probes found on each machine, and how many findings are left out."""
-    found = [(merged.where(view), probed(view.evidence.findings)) for view in merged.machines]
-    lines = [
-        line._replace(device=f"{line.device}, {where}") if where else line
-        for where, (lines, _) in found
-        for line in lines
-    ]
-    return lines, sum(more for _, (_, more) in found)
+    return _together(probed(view.evidence.findings, merged.where(view)) for view in merged.machines)
 
 
 def threats_by(merged: Merged) -> list[tuple[str, list[str]]]:
@@ -155,6 +144,12 @@ def threats_by(merged: Merged) -> list[tuple[str, list[str]]]:
         for view in merged.machines
     ]
     return found + [(view.name, [_of_two(*view.runs)]) for view in merged.pairs]
+
+
+def _together(of_views: Iterable[tuple[list[T], int]]) -> tuple[list[T], int]:
+    """The lines of all views, and how many are left out of all."""
+    found = [*of_views]
+    return [line for lines, _ in found for line in lines], sum(more for _, more in found)
 
 
 def _threads(merged: Merged) -> str:
