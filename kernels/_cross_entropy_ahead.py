@@ -25,7 +25,8 @@ from torch import Tensor
 from kernels import _cross_entropy_builds, _launch
 from kernels._cross_entropy_loss import Loss
 from kernels._cross_entropy_reduction import reduce
-from kernels._cross_entropy_rows import Config, _gradients, _losses
+from kernels._cross_entropy_rows import _gradients, _losses
+from kernels._cross_entropy_tiles import Config
 from kernels.spec import TRITON_TYPES, Build
 
 

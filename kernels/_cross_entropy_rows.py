@@ -22,8 +22,6 @@ largest logit has s = NaN, as torch's softmax has.
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import triton
 import triton.language as tl
 from torch import Tensor
@@ -31,7 +29,7 @@ from torch import Tensor
 from kernels import _cross_entropy_lanes as by_lane
 from kernels import _launch
 from kernels._cross_entropy_loss import Loss
-from kernels.tuning import chosen
+from kernels._cross_entropy_tiles import Config, gradients_config, losses_config
 
 
 @triton.jit
@@ -191,37 +189,6 @@ def _gradients_kernel(
     )  # fmt: skip
 
 
-class Config(NamedTuple):
-    """Rows and classes that a program holds at once, and its warps."""
-
-    BLOCK_R: int
-    BLOCK_C: int
-    num_warps: int
-
-
-# The first whose BLOCK_C holds all classes, else the last.
-CONFIGS = (Config(8, 128, 4), Config(2, 1024, 4), Config(1, 4096, 16))
-# For the losses of longer rows: more loads in flight, where registers allow.
-WIDE = Config(1, 16384, 16)
-CANDIDATES: tuple[Config | by_lane.Lanes, ...] = (WIDE, *by_lane.LANES)
-
-
-def config(classes: int) -> Config:
-    """The configuration for rows of so many classes."""
-    return next((c for c in CONFIGS if classes <= c.BLOCK_C), CONFIGS[-1])
-
-
-def losses_config(input: Tensor, loss: Loss, width: int) -> Config | by_lane.Lanes:
-    """The configuration for the losses: WIDE, or what was timed better, where it does not spill."""
-    plain = loss.weight is None and loss.bias is None and not loss.smoothing
-    # Rows that are read 16 bytes at a time need fewer registers than others.
-    aligned = input.stride(0) * input.element_size() % 16 == width % 16 == 0
-    whole = input.stride(1) == 1 and aligned
-    if not (plain and whole and input.shape[1] > CONFIGS[-1].BLOCK_C):
-        return config(input.shape[1])
-    return chosen("cross_entropy", by_lane.long_rows(input.dtype), CANDIDATES, input.device)
-
-
 def losses(
     input: Tensor, loss: Loss, out: Tensor, statistics: Tensor, width: int | None = None,
     tile: Config | by_lane.Lanes | None = None,
@@ -274,7 +241,7 @@ def gradients(
     if out.numel() == 0:
         return
     upstream = "one" if grad is None else "rows" if grad.dim() else "scalar"
-    tile = config(classes)
+    tile = gradients_config(input, loss, width or classes)
     programs = _launch.cdiv(rows, tile.BLOCK_R) * _launch.cdiv(classes, tile.BLOCK_C)
     with _launch.device_of(input):
         _gradients_kernel[(programs,)](

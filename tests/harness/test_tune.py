@@ -5,7 +5,7 @@ import triton
 
 from harness import tune
 from harness.__main__ import main
-from kernels import _cross_entropy_rows, tuning
+from kernels import _cross_entropy_tiles, tuning
 from kernels.tuning import Config
 
 DEFAULT, OTHER = Config(64, 64, 64, 4, 3), Config(64, 128, 64, 8, 4, 16)
@@ -55,7 +55,7 @@ def test_what_was_not_timed_is_said():
 
 
 def test_candidates_of_other_kernels_are_told_too():
-    wide, lanes = _cross_entropy_rows.CANDIDATES[:2]
+    wide, lanes = _cross_entropy_tiles.CANDIDATES[:2]
     assert tune.describe((wide, lanes), lanes, {wide: 2e-4, lanes: 1e-4}) == (
         "8192, 8 warps, 256 lanes: 100.0 us, the default 200.0 us; 2 of 2 candidates timed"
     )

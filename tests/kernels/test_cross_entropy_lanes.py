@@ -6,6 +6,7 @@ import torch
 from kernels import _cross_entropy_builds as builds
 from kernels import _cross_entropy_lanes as by_lane
 from kernels import _cross_entropy_rows as by_row
+from kernels import _cross_entropy_tiles as tiles
 from tests.kernels.row_losses import DTYPES, REDUCTIONS, check, classes_of, random
 
 pytestmark = pytest.mark.filterwarnings("ignore:(invalid|divide|overflow):RuntimeWarning")
@@ -17,7 +18,7 @@ def launched(monkeypatch, tile):
     """The tile is chosen for all long rows; the launches of it."""
     found, launch = [], by_lane.launch
     monkeypatch.setattr(by_lane, "launch", lambda *given: (found.append(given), launch(*given)))
-    monkeypatch.setattr(by_row, "chosen", lambda *asked: tile)
+    monkeypatch.setattr(tiles, "chosen", lambda *asked: tile)
     return found
 
 
@@ -52,7 +53,7 @@ def test_losses_and_statistics_are_those_of_the_other_kernel(
     target = classes_of(device, rows, classes)
     target[5:] = torch.tensor([-100, classes], device=device)
     loss, found = by_row.Loss(target, None, -100, 0.0), []
-    for chosen in (None, by_row.WIDE):
+    for chosen in (None, tiles.WIDE):
         losses, statistics = torch.empty(rows, device=device), torch.empty(rows, 3, device=device)
         by_row.losses(input, loss, losses, statistics, width, chosen)
         found += [losses, statistics]
@@ -64,14 +65,14 @@ def test_both_kernels_are_offered_and_what_is_kept_is_looked_up(monkeypatch):
     monkeypatch.setattr(builds, "_TYPICAL", (3, 4112))
     launched, asked = [], []
     monkeypatch.setattr(builds, "losses", lambda *given, tile: launched.append((*given, tile)))
-    monkeypatch.setattr(by_row, "chosen", lambda *given: (asked.append(given), given[2][0])[1])
+    monkeypatch.setattr(tiles, "chosen", lambda *given: (asked.append(given), given[2][0])[1])
     choices = builds.choices(torch.device("cpu"))
     assert [c.key for c in choices] == [
         f"{t} long rows" for t in ("float32", "float16", "bfloat16")
     ]
     for choice in choices:
         default, *others = choice.candidates
-        assert default == by_row.WIDE and others == [*by_lane.LANES]
+        assert default == tiles.WIDE and others == [*by_lane.LANES]
         launch = choice.launches()
         for tile in choice.candidates:
             (build,) = choice.builds(tile)

@@ -9,14 +9,18 @@ import kernels
 from tests.kernels.row_losses import check, classes_of, random
 
 by_row = importlib.import_module("kernels._cross_entropy_rows")
+tiles = importlib.import_module("kernels._cross_entropy_tiles")
 pytestmark = pytest.mark.filterwarnings("ignore:(invalid|divide|overflow):RuntimeWarning")
 
 
 # Each tile for the losses has one class too many, so that the last is a tile of its own.
-@pytest.mark.parametrize("tile", [*by_row.CONFIGS, by_row.WIDE], ids=str)
+TILES = [*tiles.CONFIGS, tiles.WIDE, *tiles.GRADIENTS.values()]
+
+
+@pytest.mark.parametrize("tile", TILES, ids=str)
 def test_every_configuration_past_its_block(device, monkeypatch, tile):
     monkeypatch.setattr(by_row, "losses_config", lambda *anything: tile)
-    monkeypatch.setattr(by_row, "config", lambda classes: tile)
+    monkeypatch.setattr(by_row, "gradients_config", lambda *anything: tile)
     rows, classes = tile.BLOCK_R + 1, tile.BLOCK_C + 1
     check(random(device, torch.float32, rows, classes), classes_of(device, rows, classes))
 
@@ -25,11 +29,17 @@ def test_every_configuration_past_its_block(device, monkeypatch, tile):
 def test_wide_tiles_are_for_long_plain_rows(device, classes, options):
     input, target = random(device, torch.float32, 2, classes), classes_of(device, 2, classes)
     loss = by_row.Loss(target, None, -100, options.get("label_smoothing", 0.0))
-    wide = by_row.losses_config(input, loss, classes) == by_row.WIDE
+    wide = by_row.losses_config(input, loss, classes) == tiles.WIDE
     assert wide == (not options)
-    assert by_row.losses_config(input, loss, classes - 1) == by_row.CONFIGS[-1]
+    last = tiles.CONFIGS[-1]
+    assert by_row.losses_config(input, loss, classes - 1) == last
+    for width, rows in ((classes, "whole"), (classes - 1, "ragged")):
+        gradient = by_row.gradients_config(input, loss, width)
+        assert gradient == (last if options else tiles.GRADIENTS[rows])
+        assert by_row.gradients_config(input[:, :1024], loss, width) == tiles.CONFIGS[1]
     for scattered in (input[:, ::2], input.t().contiguous().t()):
-        assert by_row.losses_config(scattered, loss, classes) == by_row.CONFIGS[-1]
+        assert by_row.losses_config(scattered, loss, classes) == last
+        assert by_row.gradients_config(scattered, loss, classes) == last
     check(input, target, **options)
 
 
