@@ -22,11 +22,7 @@ class Made(NamedTuple):
 
 
 def made(curves: Sequence[Curve], where: str = "") -> tuple[list[Made], int]:
-    """What is shown, of each setting and device one seed's, and how many more there are.
-
-    Args:
-        where: the machine; "" where it need not be told.
-    """
+    """What is shown, of each setting and device one seed's, on which machine; how many more."""
     first: dict[tuple[str, str, str], Curve] = {}
     for curve in curves:
         if curve.generated:

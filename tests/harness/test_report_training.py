@@ -22,6 +22,7 @@ from harness.report.made import MAX_LINES, MOST, made
 from harness.report.plots import style
 from harness.report.runs import Run
 from harness.report.trials import families, trials
+from harness.report.words import counts
 from tests.harness.make_curves import curve, curves, many
 from tests.harness.make_rows import many as many_rows
 from tests.harness.make_rows import row
@@ -143,6 +144,8 @@ def test_what_models_make_is_shown_escaped_and_bounded(tmp_path):
         (power(2e-6), "2×10⁻⁶"),
         (power(0.1), "0.1"),
         (power(475.0), "475"),
+        (counts([5, 3, 5], "seed"), "3 or 5 seeds"),
+        (counts([1, 1], "tuning seed"), "1 tuning seed"),
     ],
 )
 def test_amounts_in_words(shown, said):
