@@ -12,7 +12,7 @@ from kernels._cross_entropy_lanes import LANES, Lanes, _lanes_kernel, long_rows
 from kernels._cross_entropy_loss import Loss
 from kernels._cross_entropy_reduction import BLOCKS, Block, _reduce_kernel
 from kernels._cross_entropy_rows import _gradients_kernel, _losses_kernel, losses
-from kernels._cross_entropy_tiles import CANDIDATES, CONFIGS, GRADIENTS, WIDE, Config
+from kernels._cross_entropy_tiles import CANDIDATES, CONFIGS, GRADIENT, WIDE, Config
 from kernels.spec import TRITON_TYPES, Build
 from kernels.tuning import Choice
 
@@ -36,10 +36,9 @@ def builds(upstreams: Sequence[str], biased: bool = False) -> Iterator[Build]:
             yield _losses(CONFIGS[-1], dtype, options, biased, ragged=True)
             for upstream in upstreams:
                 short, last = CONFIGS[:-1] if upstream == upstreams[0] else (), CONFIGS[-1]
-                long = (last, last) if options else (GRADIENTS["whole"], GRADIENTS["ragged"])
-                for tile in (*short, long[0]):
+                for tile in (*short, last if options else GRADIENT):
                     yield _gradients(tile, dtype, options, biased, upstream, ragged=False)
-                yield _gradients(long[1], dtype, options, biased, upstream, ragged=True)
+                yield _gradients(last, dtype, options, biased, upstream, ragged=True)
 
 
 def _reduce(block: Block, dtype: str, weighted: bool) -> Build:

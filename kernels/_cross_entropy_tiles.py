@@ -23,8 +23,8 @@ class Config(NamedTuple):
 CONFIGS = (Config(8, 128, 4), Config(2, 1024, 4), Config(1, 4096, 16))
 # Without weights, smoothing or bias fewer warps have more numbers each: more loads in flight, and
 # fewer instructions a number, of which an H200 has time for about 28 while its memory moves a half-
-# precision gradient (sm_90: 22 instead of 27, in 32 to 48 registers; ragged, 38 instead of 45).
-GRADIENTS = {"whole": Config(1, 4096, 8), "ragged": Config(2, 2048, 8)}
+# precision gradient (sm_90: 22 instead of 27, in 32 to 48 registers).
+GRADIENT = Config(1, 4096, 8)
 # For the losses of longer rows: more loads in flight, where registers allow.
 WIDE = Config(1, 16384, 16)
 CANDIDATES: tuple[Config | by_lane.Lanes, ...] = (WIDE, *by_lane.LANES)
@@ -35,18 +35,17 @@ def config(classes: int) -> Config:
     return next((c for c in CONFIGS if classes <= c.BLOCK_C), CONFIGS[-1])
 
 
-def plain(input: Tensor, loss: Loss, width: int) -> str:
-    """How the logits of a loss without options lie: "whole", which are read 16 bytes at a time, or
-    "ragged", side by side, whose loads need more registers; "" for all others."""
-    if loss.weight is not None or loss.bias is not None or loss.smoothing or input.stride(1) != 1:
-        return ""
-    whole = input.stride(0) * input.element_size() % 16 == width % 16 == 0
-    return "whole" if whole else "ragged"
+def plain(input: Tensor, loss: Loss, width: int) -> bool:
+    """Whether the loss has no options and its logits are read 16 bytes at a time, which needs fewer
+    registers."""
+    options = loss.weight is not None or loss.bias is not None or loss.smoothing
+    aligned = input.stride(0) * input.element_size() % 16 == width % 16 == 0
+    return not options and input.stride(1) == 1 and aligned
 
 
 def losses_config(input: Tensor, loss: Loss, width: int) -> Config | by_lane.Lanes:
     """The configuration for the losses: WIDE, or what was timed better, where it does not spill."""
-    if plain(input, loss, width) != "whole" or input.shape[1] <= CONFIGS[-1].BLOCK_C:
+    if not plain(input, loss, width) or input.shape[1] <= CONFIGS[-1].BLOCK_C:
         return config(input.shape[1])
     return chosen("cross_entropy", by_lane.long_rows(input.dtype), CANDIDATES, input.device)
 
@@ -54,4 +53,4 @@ def losses_config(input: Tensor, loss: Loss, width: int) -> Config | by_lane.Lan
 def gradients_config(input: Tensor, loss: Loss, width: int) -> Config:
     """The configuration for the gradient."""
     tile = config(input.shape[1])
-    return GRADIENTS.get(plain(input, loss, width), tile) if tile is CONFIGS[-1] else tile
+    return GRADIENT if tile is CONFIGS[-1] and plain(input, loss, width) else tile

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:(invalid|divide|overflow):Runtim
 
 
 # Each tile for the losses has one class too many, so that the last is a tile of its own.
-TILES = [*tiles.CONFIGS, tiles.WIDE, *tiles.GRADIENTS.values()]
+TILES = [*tiles.CONFIGS, tiles.WIDE, tiles.GRADIENT]
 
 
 @pytest.mark.parametrize("tile", TILES, ids=str)
@@ -33,10 +33,10 @@ def test_wide_tiles_are_for_long_plain_rows(device, classes, options):
     assert wide == (not options)
     last = tiles.CONFIGS[-1]
     assert by_row.losses_config(input, loss, classes - 1) == last
-    for width, rows in ((classes, "whole"), (classes - 1, "ragged")):
-        gradient = by_row.gradients_config(input, loss, width)
-        assert gradient == (last if options else tiles.GRADIENTS[rows])
-        assert by_row.gradients_config(input[:, :1024], loss, width) == tiles.CONFIGS[1]
+    gradient = by_row.gradients_config(input, loss, classes)
+    assert gradient == (last if options else tiles.GRADIENT)
+    assert by_row.gradients_config(input, loss, classes - 1) == last
+    assert by_row.gradients_config(input[:, :1024], loss, classes) == tiles.CONFIGS[1]
     for scattered in (input[:, ::2], input.t().contiguous().t()):
         assert by_row.losses_config(scattered, loss, classes) == last
         assert by_row.gradients_config(scattered, loss, classes) == last
