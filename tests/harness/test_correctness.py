@@ -73,3 +73,21 @@ def test_few_outputs_may_all_err_by_a_rounding(scale):
     one = Truth.of(truth, own, sizes, 0.0)
     assert one.judge((truth + rounding).float(), Truth.worst([one])).wrong is None
     assert one.judge((truth + 20 * rounding).float(), Truth.worst([one])).wrong
+
+
+@pytest.mark.parametrize(
+    ("shape", "own", "dtype", "fits"),
+    [
+        ((), torch.bfloat16, torch.float32, True),
+        ((), torch.float32, torch.float64, True),
+        ((), torch.float32, torch.bfloat16, False),
+        ((), torch.float16, torch.bfloat16, False),
+        ((), torch.int32, torch.int64, False),
+        ((1,), torch.bfloat16, torch.float32, False),  # of many, more bytes are written
+    ],
+)
+def test_a_number_may_be_of_a_wider_type_than_torchs(shape, own, dtype, fits):
+    truth = Truth.of(torch.ones(shape, dtype=torch.float64), torch.ones(shape).to(own), None, 0.0)
+    wrong = truth.judge(torch.ones(shape).to(dtype), Truth.worst([truth])).wrong
+    assert (wrong is None) == fits, wrong
+    assert fits or wrong.startswith(f"it returns {dtype}")

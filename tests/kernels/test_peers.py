@@ -56,6 +56,16 @@ def test_nothing_of_ligers_backward_pass_is_left_to_time_alone(device):
     assert "forward pass" in made.not_measured["liger in place"]
 
 
+@pytest.mark.parametrize("provider", ["liger", "liger chunk_mem_const=16"])
+def test_ligers_loss_of_float16_is_float32_and_not_refused(device, provider):
+    needs("liger_kernel", "peers")
+    operation = importlib.import_module("kernels.linear_cross_entropy").OPERATION
+    made = of_operation(operation, Case({"R": 24, "H": 16, "C": 50}, "float16", "forward"), device)
+    call = made.providers[provider]()
+    assert call(*made.inputs(0)).dtype == torch.float32
+    assert Checker(made).check(call).wrong is None
+
+
 def test_cut_cross_entropy(device):
     needs("cut_cross_entropy", "peers")
     module = importlib.import_module("kernels.linear_cross_entropy")
