@@ -71,7 +71,7 @@ def describe(
 ) -> str:
     """In a line: the best configuration, its time and the default's, and how many were timed."""
     if best not in seconds:
-        return "nothing timed, the compiler finds flaws in every candidate; the default stays"
+        return "nothing timed, every candidate has flaws or was refused; the default stays"
     given = best._asdict()
     more = "x".join(f"{size}" for name, size in given.items() if name.startswith("BLOCK"))
     for name, words in _WORDS.items():

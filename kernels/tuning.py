@@ -26,6 +26,7 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 
 import torch
 import triton
+from triton.errors import TritonError
 
 from kernels import _launch
 from kernels.spec import Build
@@ -146,7 +147,7 @@ def tune(
 
     Yields:
         The choice, the best configuration, and the seconds of each that was timed. Where every
-        candidate has flaws, the default holds and nothing was timed.
+        candidate has flaws or is refused, the default holds and nothing was timed.
 
     Raises:
         OSError: the file cannot be written.
@@ -159,12 +160,25 @@ def tune(
         seconds: dict[Candidate, float] = {}
         if sound:
             launch = choice.launches()
-            seconds = {candidate: time_s(partial(launch, candidate)) for candidate in sound}
-        timed = {c: s for c, s in seconds.items() if math.isfinite(s)}
-        best = min(timed, key=timed.__getitem__) if timed else choice.candidates[0]
-        if timed:
+            taken = {candidate: _taken(time_s, launch, candidate) for candidate in sound}
+            seconds = {c: s for c, s in taken.items() if math.isfinite(s)}
+        best = min(seconds, key=seconds.__getitem__) if seconds else choice.candidates[0]
+        if seconds:
             _keep(_file(gpu), choice, best)
         yield choice, best, seconds
+
+
+def _taken(
+    time_s: Callable[[Callable[[], None]], float],
+    launch: Callable[[Candidate], None],
+    candidate: Candidate,
+) -> float:
+    """Infinite where the GPU refuses the launch, for want of shared memory, say: others go on."""
+    try:
+        return time_s(partial(launch, candidate))
+    except TritonError as error:
+        warnings.warn(f"{candidate} is not timed: {str(error)[:200]}", stacklevel=2)
+        return math.inf
 
 
 def _is_bad(

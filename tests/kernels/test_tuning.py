@@ -10,6 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from triton.runtime.errors import OutOfResources
 
 import kernels
 from kernels import _added_product, _launch, _linear_builds, _product_builds, tuning
@@ -114,6 +115,20 @@ def test_a_time_that_is_no_number_does_not_win():
     clock = Clock({SLOW: 2.0, FAST: math.nan})
     ((_, best, _),) = tune(clock, clock.choice())
     assert best == SLOW
+
+
+def test_a_launch_that_the_gpu_refuses_is_told_and_the_others_go_on():
+    clock = Clock({SLOW: 2.0, FAST: 1.0})
+    refused = OutOfResources(232_449, 232_448, "shared memory")
+
+    def time_s(launch):
+        if clock.time_s(launch) == SECONDS[FAST]:
+            raise refused
+        return 2.0
+
+    with pytest.warns(UserWarning, match=r"num_stages=4.* is not timed: out of resource: shared"):
+        ((_, best, seconds),) = tuning.tune([clock.choice()], GPU, flaws, time_s)
+    assert (best, seconds) == (SLOW, {SLOW: 2.0}) and chosen() == SLOW
 
 
 @pytest.mark.parametrize(
