@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import shutil
 import statistics
@@ -133,8 +134,12 @@ def _triton(usable: bool) -> Finding:
         found = version("triton")
     except PackageNotFoundError:
         return Finding(what, NO, "triton is not installed", "install triton (Linux only)")
-    if usable:
+    interpreted = os.environ.get("TRITON_INTERPRET", "").lower() in ("1", "true", "yes", "on", "y")
+    if usable and not interpreted:
         return Finding(what, YES, f"triton {found}: correctness and timings")
+    if usable:
+        why = f"triton {found}, and TRITON_INTERPRET is set: its times are no result"
+        return Finding(what, PARTLY, why, "for timings, unset TRITON_INTERPRET")
     return Finding(
         what,
         PARTLY,

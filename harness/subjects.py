@@ -22,6 +22,7 @@ INTERPRETER = (
     "Triton kernels run on CUDA GPUs; that they are right is shown in their interpreter by the "
     "tests and by python -m harness check, and its time says nothing"
 )
+INTERPRETED = "TRITON_INTERPRET is set, and an interpreter's time says nothing: unset it"
 
 NO_BACKWARD = "its gradient is made in its forward pass, where its input was"
 NO_GRAPHS = "CUDA graphs are replayed by NVIDIA GPUs"
@@ -199,8 +200,9 @@ def _not_measured(operation: Operation, device: str) -> dict[str, str]:
 def _interpreted(names: Iterable[str], device: str) -> dict[str, str]:
     import triton
 
-    real = device == "cuda" and not triton.knobs.runtime.interpret
-    return {} if real else dict.fromkeys(names, INTERPRETER)
+    if device == "cuda" and not triton.knobs.runtime.interpret:
+        return {}
+    return dict.fromkeys(names, INTERPRETED if device == "cuda" else INTERPRETER)
 
 
 def _plain(function: Callable[..., Tensor]) -> Callable[..., Outputs]:

@@ -80,6 +80,10 @@ def test_a_machine_with_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     state = environment.DeviceState(1.98e9, 3.2e9, 40.0, ("software power cap",), True, {})
     monkeypatch.setattr(environment, "device_state", lambda device: state)
     assert finding("GPU timings") == Finding("GPU timings", YES, "NVIDIA H200")
+    monkeypatch.setenv("TRITON_INTERPRET", "1")
+    assert finding("Triton kernels").status == PARTLY
+    assert finding("Triton kernels").what_to_do == "for timings, unset TRITON_INTERPRET"
+    monkeypatch.delenv("TRITON_INTERPRET")
     assert finding("Triton kernels").status == YES
     assert finding("GPU energy") == Finding("GPU energy", YES, "cuda counter")
     assert finding("GPU clocks and throttling") == Finding(

@@ -5,6 +5,7 @@ import dataclasses
 import pytest
 import torch
 import torch.nn.functional as F
+import triton
 from torch.utils.flop_counter import FlopCounterMode
 
 import kernels
@@ -112,6 +113,14 @@ def test_triton_is_not_timed_on_a_cpu_and_says_why():
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="on a GPU triton is measured")
+def test_on_a_gpu_the_interpreter_is_told_to_be_unset(monkeypatch):
+    monkeypatch.setattr(triton.knobs.runtime, "interpret", True)
+    assert subjects._interpreted(["a"], "cuda") == {"a": subjects.INTERPRETED}
+    monkeypatch.setattr(triton.knobs.runtime, "interpret", False)
+    assert subjects._interpreted(["a"], "cuda") == {}
+    assert subjects._interpreted(["a"], "cpu") == {"a": INTERPRETER}
+
+
 def test_the_interpreter_agrees_that_the_timed_kernel_is_right():
     operation = kernels.load("matmul")
     small = Case({"M": 33, "N": 17, "K": 40}, "float32", FORWARD_BACKWARD)
