@@ -100,8 +100,11 @@ def table(evidence: studies.Evidence) -> str:
         notes += [
             "‡ with one learning rate for each side, not tuned: another may decide otherwise."
         ]
-    if any("∞" in c.effect for c in found):
-        notes += ["∞: what it is compared with did not get there in the steps that it had."]
+    if any(">" in c.effect for c in found):
+        notes += [
+            ">: what it is compared with did not get there in the steps that it had, and this is "
+            "the interval's lower end."
+        ]
     lines = [f"{claims.tally(found)}.", "", *markdown.table(headings, cells), "", *notes]
     return "\n".join(lines)
 

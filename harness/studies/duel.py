@@ -131,6 +131,8 @@ class Duel:
             return f"{b} of {count(self.n, 'seed')} got there against {a}"
         if self.few:
             return times(value)
+        if math.isinf(value) and low > 0:  # half of the seeds of a or more never got there
+            return f"> {times(low)}"
         if not (0 < value < math.inf and math.isfinite(high)):
             return f"{times(value)} [{times(low)}, {times(high)}]"
         return f"{ratio(value, low, high)}×"

@@ -58,7 +58,7 @@ def effects(duels: Sequence[Duel]) -> str:
     if len(duels) <= _SHOWN or len({duel.times for duel in duels}) == 1 or not told:
         text = ", ".join(_labelled(duels, duels, _names(duels) or _BOTH))
     else:
-        order = sorted(told, key=lambda duel: (math.isnan(duel.ratio[0]), duel.ratio[0]))
+        order = sorted(told, key=lambda duel: (math.isnan(duel.ratio[0]), duel.ratio))
         text = " to ".join(_labelled([order[0], order[-1]], told, _names(told)))
         if len(told) < len(duels):
             neither = f", in {len(duels) - len(told)} of {len(duels)} neither got there"

@@ -1,6 +1,7 @@
 """Every study, on synthetic evidence: each verdict that it can give, and none but by evidence."""
 
 import dataclasses
+import re
 import subprocess
 import sys
 import types
@@ -134,6 +135,15 @@ def test_three_seeds_have_no_interval_and_the_words_say_so():
     assert found.verdict == SUPPORTED and found.n == 3
     assert "0 of 3 seeds" in found.words and "3 of 3 seeds" in found.words
     assert "no interval from 3 seeds" in found.effect and "order of all seeds" in found.words
+
+
+def test_where_the_other_never_got_there_the_effect_is_what_it_is_at_least():
+    found = studies.load("huber").judge(
+        from_trials(target(MSE, *[NEVER] * 5), target(HUBER, *about(50)))
+    )
+    assert found.verdict == SUPPORTED
+    least = re.fullmatch(r"> ([\d.]+)× in steps", found.effect)
+    assert least and float(least[1]) > 1
 
 
 def test_what_many_duels_share_is_told_once_and_no_number_is_lost():
