@@ -113,7 +113,7 @@ def measured(plant, seed):
 def test_planted_slowdowns_are_found_and_no_others_on_this_machine(one_thread):
     rng = np.random.default_rng(9)
     floor = noise.floor(measured(0.0, seed) for seed in range(noise.MOST))
-    planted = rng.permutation([0.0] * 40 + [0.02] * 8 + [0.05] * 40 + [0.10] * 8)
+    planted = rng.permutation([0.0] * 24 + [0.02] * 4 + [0.05] * 24 + [0.10] * 4)
     ratios = [Ratio(*measured(plant, seed), floor) for seed, plant in enumerate(planted)]
     found = [*zip(planted, verdicts(ratios), strict=True)]
     slower, faster = shares(found, SLOWER), shares(found, FASTER)
