@@ -172,6 +172,10 @@ def inspect(name: str, build: Build, architecture: str, loads: bool = True) -> E
     entry.matrix = machine_code.matrix_instructions(ptx)
     entry.loads = machine_code.global_loads(sass) if loads else None
     entry.problems = _problems(entry, build.matrix)
+    for what, least in build.wide.items():
+        found = sum(bits >= 128 for bits in machine_code.widths(ptx, what))
+        if found < least:
+            entry.problems.append(f"{found} {what}.global of 16 bytes, at least {least} expected")
     if waiting:
         entry.problems.append(f"each product waits for the one before: {waiting}")
     return entry

@@ -86,11 +86,15 @@ def narrow_loads(ptx: str, product: bool) -> bool:
     if "cp.async.bulk.tensor" in ptx:
         return False
     copies = re.findall(r"\bcp\.async\.c[ag]\.[^;,]*,[^;,]*, (\w+)", ptx)
-    loads = re.findall(r"\bld\.global(?:\.[\w:]+)*?(?:\.v(\d))?\.[bfsu](\d+)\b", ptx)
-    bits = [8 * int(size, 0) for size in copies]
-    bits += [int(vector or 1) * int(element) for vector, element in loads]
+    bits = [8 * int(size, 0) for size in copies] + widths(ptx, "ld")
     wide = sum(one >= 128 for one in bits)
     return len(bits) > 2 * wide if product else len(bits) > 0 == wide
+
+
+def widths(ptx: str, what: str) -> list[int]:
+    """The bits of each load ("ld") or store ("st") of global memory in PTX."""
+    found = re.findall(rf"\b{what}\.global(?:\.[\w:]+)*?(?:\.v(\d))?\.[bfsu](\d+)\b", ptx)
+    return [int(vector or 1) * int(element) for vector, element in found]
 
 
 def global_loads(sass: str) -> list[str]:

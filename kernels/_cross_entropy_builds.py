@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from kernels import _cross_entropy_peeled as by_peel
 from kernels._cross_entropy_lanes import LANES, Lanes, _lanes_kernel, long_rows
 from kernels._cross_entropy_loss import Loss
 from kernels._cross_entropy_reduction import BLOCKS, Block, _reduce_kernel
@@ -29,6 +30,9 @@ def builds(upstreams: Sequence[str], biased: bool = False) -> Iterator[Build]:
     """
     for dtype in TRITON_TYPES:
         yield from (_lanes(tile, dtype) for tile in LANES)
+        if not biased:  # else the logits are linear_cross_entropy's own, whose rows are whole
+            yield _peeled_losses(dtype)
+            yield from (_peeled_gradients(dtype, upstream) for upstream in upstreams)
         for options in (False, True):
             yield from (_reduce(block, dtype, options) for block in BLOCKS)
             for tile in CONFIGS if options else (*CONFIGS, WIDE):
@@ -71,7 +75,9 @@ def _gradients(
 ) -> Build:
     pointer = f"*{TRITON_TYPES[dtype]}"
     pointers = {"grad_ptr": pointer, "denominator_ptr": "*fp32", "out_ptr": pointer}
-    constants: dict[str, object] = {"UPSTREAM": upstream, "stride_grad": int(upstream == "rows")}
+    constants: dict[str, object] = {
+        "UPSTREAM": upstream, "stride_grad": int(upstream == "rows"), "PEELED": False,
+    }  # fmt: skip
     build = by_row(_gradients_kernel, pointers, constants, tile, dtype, options, biased, ragged)
     return replace(build, configuration=f"{build.configuration} {upstream}")
 
@@ -119,6 +125,38 @@ def by_row(
         (*pointers, *(() if ragged else (n for n in numbers if n in _WHOLE))),
         tile.num_warps,
         num_stages=3,
+    )
+
+
+def _wide(tile: by_peel.Peeled, dtype: str) -> int:
+    """How often a thread reads 16 bytes, to have its part of a tile."""
+    return tile.BLOCK_C * getattr(torch, dtype).itemsize // 16 // (32 * tile.num_warps)
+
+
+def _peeled_gradients(dtype: str, upstream: str) -> Build:
+    tile = by_peel.GRADIENT
+    build = _gradients(Config(*tile), dtype, False, False, upstream, ragged=True)
+    wide = dict.fromkeys(("ld", "st"), _wide(tile, dtype))
+    return replace(
+        build,
+        configuration=f"1x{tile.BLOCK_C} peeled {upstream}",
+        constants={**build.constants, "PEELED": True},
+        wide=wide,
+    )
+
+
+def _peeled_losses(dtype: str) -> Build:
+    tile, lanes = by_peel.LOSSES, _lanes(LANES[0], dtype)
+    types = {name: kind for name, kind in lanes.types.items() if name != "width"}
+    return replace(
+        lanes,
+        kernel=by_peel._peeled_losses_kernel,
+        configuration=f"1x{tile.BLOCK_C} peeled",
+        types=types,
+        constants={"LANES": 32 * tile.num_warps, "BLOCK_C": tile.BLOCK_C},
+        aligned=tuple(name for name in types if name.endswith("_ptr")),
+        num_warps=tile.num_warps,
+        wide={"ld": 2 * _wide(tile, dtype)},  # in the loop, and after it
     )
 
 

@@ -56,12 +56,32 @@ def _carry(x, maximum, total, LANES: tl.constexpr, VECTOR: tl.constexpr):
 
 
 @triton.jit
+def _finish(
+    row_ptr, target_ptr, loss_ptr, statistics_ptr, row, classes, ignore_index, maximum, total
+):  # fmt: skip
+    """Writes the loss and statistics of a row from its lanes' maxima and sums."""
+    LOG2_E: tl.constexpr = 1.4426950408889634
+    top = tl.max(maximum, axis=0)
+    total = tl.sum(total * tl.exp2((maximum - _finite(top)) * LOG2_E), axis=0)
+    total = tl.where(top == float("-inf"), float("nan"), total)
+    target = tl.load(target_ptr + row)
+    counted = target != ignore_index
+    inside = counted & (target >= 0) & (target < classes)
+    x = tl.load(row_ptr + target, mask=inside, other=0.0).to(tl.float32)
+    outside = tl.where(counted, float("nan"), 0.0)
+    loss = tl.where(inside, top - x + tl.log(total), outside)
+    tl.store(loss_ptr + row, loss.to(loss_ptr.dtype.element_ty))
+    tl.store(statistics_ptr + row * 3, top)
+    tl.store(statistics_ptr + row * 3 + 1, total)
+    tl.store(statistics_ptr + row * 3 + 2, tl.where(inside, 1.0, outside))
+
+
+@triton.jit
 def _lanes_kernel(
     input_ptr, target_ptr, loss_ptr, statistics_ptr, classes, width, stride_row, ignore_index,
     LANES: tl.constexpr, BLOCK_C: tl.constexpr,
 ):  # fmt: skip
     """One program: the loss and statistics of one row, without weights, smoothing or bias."""
-    LOG2_E: tl.constexpr = 1.4426950408889634
     VECTOR: tl.constexpr = 128 // input_ptr.dtype.element_ty.primitive_bitwidth
     row = tl.program_id(0).to(tl.int64)
     row_ptr = input_ptr + row * stride_row
@@ -78,19 +98,9 @@ def _lanes_kernel(
         x = tl.where(column < classes, x, float("-inf"))
         maximum, total = _carry(x, maximum, total, LANES, VECTOR)
 
-    top = tl.max(maximum, axis=0)
-    total = tl.sum(total * tl.exp2((maximum - _finite(top)) * LOG2_E), axis=0)
-    total = tl.where(top == float("-inf"), float("nan"), total)
-    target = tl.load(target_ptr + row)
-    counted = target != ignore_index
-    inside = counted & (target >= 0) & (target < classes)
-    x = tl.load(row_ptr + target, mask=inside, other=0.0).to(tl.float32)
-    outside = tl.where(counted, float("nan"), 0.0)
-    loss = tl.where(inside, top - x + tl.log(total), outside)
-    tl.store(loss_ptr + row, loss.to(loss_ptr.dtype.element_ty))
-    tl.store(statistics_ptr + row * 3, top)
-    tl.store(statistics_ptr + row * 3 + 1, total)
-    tl.store(statistics_ptr + row * 3 + 2, tl.where(inside, 1.0, outside))
+    _finish(
+        row_ptr, target_ptr, loss_ptr, statistics_ptr, row, classes, ignore_index, maximum, total
+    )
 
 
 def long_rows(dtype: torch.dtype) -> str:

@@ -14,7 +14,8 @@ with q_c = (1 - e) w_t [c = t] + e/C w_c for target t, class weights w and label
 x - log-sum-exp: where |x| is large, that rounds away what x - m keeps.
 
 A row has `width` columns in memory, of which the last may be no classes: where there is a multiple
-of 16 of them, 16 bytes are read and written at a time, whatever the number of classes.
+of 16 of them, 16 bytes are read and written at a time, whatever the number of classes. Long rows
+of another length are peeled for that: kernels/_cross_entropy_peeled.py.
 
 An ignored row has W = 0, a row whose target lies outside the classes W = NaN. A row with no finite
 largest logit has s = NaN, as torch's softmax has.
@@ -27,8 +28,10 @@ import triton.language as tl
 from torch import Tensor
 
 from kernels import _cross_entropy_lanes as by_lane
+from kernels import _cross_entropy_peeled as by_peel
 from kernels import _launch
 from kernels._cross_entropy_loss import Loss
+from kernels._cross_entropy_peeled import _ends, _peel
 from kernels._cross_entropy_tiles import Config, gradients_config, losses_config
 
 
@@ -162,7 +165,7 @@ def _gradients_kernel(
     rows, classes, width, stride_row, stride_class, stride_out, stride_grad, ignore_index, keep,
     share,
     UPSTREAM: tl.constexpr, WEIGHTED: tl.constexpr, SMOOTHED: tl.constexpr,
-    BIASED: tl.constexpr, BLOCK_R: tl.constexpr, BLOCK_C: tl.constexpr,
+    BIASED: tl.constexpr, BLOCK_R: tl.constexpr, BLOCK_C: tl.constexpr, PEELED: tl.constexpr,
 ):  # fmt: skip
     """One program: one [BLOCK_R, BLOCK_C] tile of the gradient; out may be the input itself."""
     tiles = (classes - 1) // BLOCK_C + 1
@@ -181,6 +184,24 @@ def _gradients_kernel(
         grad = tl.full((BLOCK_R,), 1.0, dtype=tl.float32) * grad
     else:
         grad = tl.full((BLOCK_R,), 1.0, dtype=tl.float32)
+    if PEELED:  # one row, without options; out lies as the input does
+        VECTOR: tl.constexpr = 128 // input_ptr.dtype.element_ty.primitive_bitwidth
+        number = (tl.program_id(0) // tiles).to(tl.int64)
+        middle, head, count = _peel(number, stride_row, classes, VECTOR)
+        if tile == 0:
+            end, there = _ends(head, count, classes, VECTOR, 2 * VECTOR)
+            _gradients(
+                input_ptr, weight_ptr, bias_ptr, out_ptr, row, tl.where(there, end, classes),
+                target, grad, maximum, total, mass, rows, classes, classes, stride_row, 1,
+                stride_row, ignore_index, keep, share, False, False, False, BLOCK_R, "",
+            )  # fmt: skip
+        # The middle as a row of its own, its first column the 0th.
+        _gradients(
+            input_ptr + middle, weight_ptr, bias_ptr, out_ptr + middle, row, column,
+            target - head, grad, maximum, total, mass, rows, count, count, 0, 1,
+            0, ignore_index - head, keep, share, False, False, False, BLOCK_R, "",
+        )  # fmt: skip
+        return
     _gradients(
         input_ptr, weight_ptr, bias_ptr, out_ptr, row, column, target,
         grad, maximum, total, mass,
@@ -191,7 +212,7 @@ def _gradients_kernel(
 
 def losses(
     input: Tensor, loss: Loss, out: Tensor, statistics: Tensor, width: int | None = None,
-    tile: Config | by_lane.Lanes | None = None,
+    tile: Config | by_lane.Lanes | by_peel.Peeled | None = None,
 ) -> None:  # fmt: skip
     """Writes the rows' losses into out [rows] and what backward needs into statistics [rows, 3].
 
@@ -210,6 +231,8 @@ def losses(
     tile = tile or losses_config(input, loss, width)
     if isinstance(tile, by_lane.Lanes):
         return by_lane.launch(input, loss, out, statistics, width, tile)
+    if isinstance(tile, by_peel.Peeled):
+        return by_peel.launch(input, loss, out, statistics, tile)
     with _launch.device_of(input):
         _losses_kernel[(_launch.cdiv(rows, tile.BLOCK_R),)](
             input_ptr=input, loss_ptr=out, statistics_ptr=statistics, rows=rows, classes=classes,
@@ -241,7 +264,7 @@ def gradients(
     if out.numel() == 0:
         return
     upstream = "one" if grad is None else "rows" if grad.dim() else "scalar"
-    tile = gradients_config(input, loss, width or classes)
+    tile = gradients_config(input, loss, out, width or classes)
     programs = _launch.cdiv(rows, tile.BLOCK_R) * _launch.cdiv(classes, tile.BLOCK_C)
     with _launch.device_of(input):
         _gradients_kernel[(programs,)](
@@ -258,6 +281,7 @@ def gradients(
             stride_out=out.stride(0),
             stride_grad=grad.stride(0) if upstream == "rows" and grad is not None else 0,
             UPSTREAM=upstream,
+            PEELED=isinstance(tile, by_peel.Peeled),
             **loss.arguments(classes),
             **tile._asdict(),
         )

@@ -7,6 +7,7 @@ from typing import NamedTuple
 from torch import Tensor
 
 from kernels import _cross_entropy_lanes as by_lane
+from kernels import _cross_entropy_peeled as by_peel
 from kernels._cross_entropy_loss import Loss
 from kernels.tuning import chosen
 
@@ -38,19 +39,36 @@ def config(classes: int) -> Config:
 def plain(input: Tensor, loss: Loss, width: int) -> bool:
     """Whether the loss has no options and its logits are read 16 bytes at a time, which needs fewer
     registers."""
-    options = loss.weight is not None or loss.bias is not None or loss.smoothing
     aligned = input.stride(0) * input.element_size() % 16 == width % 16 == 0
-    return not options and input.stride(1) == 1 and aligned
+    return aligned and _without_options(input, loss)
 
 
-def losses_config(input: Tensor, loss: Loss, width: int) -> Config | by_lane.Lanes:
-    """The configuration for the losses: WIDE, or what was timed better, where it does not spill."""
-    if not plain(input, loss, width) or input.shape[1] <= CONFIGS[-1].BLOCK_C:
+def peels(input: Tensor, loss: Loss, width: int) -> bool:
+    """Whether, where that is not so, the logits can be read so but for the ends of each row."""
+    return width == input.shape[1] and input.data_ptr() % 16 == 0 and _without_options(input, loss)
+
+
+def _without_options(input: Tensor, loss: Loss) -> bool:
+    options = loss.weight is not None or loss.bias is not None or loss.smoothing
+    return not options and input.stride(1) == 1
+
+
+def losses_config(input: Tensor, loss: Loss, width: int) -> Config | by_lane.Lanes | by_peel.Peeled:
+    """The configuration for the losses: of long rows WIDE, or what was timed better, where it does
+    not spill; or they are peeled."""
+    if input.shape[1] <= CONFIGS[-1].BLOCK_C:
         return config(input.shape[1])
-    return chosen("cross_entropy", by_lane.long_rows(input.dtype), CANDIDATES, input.device)
+    if plain(input, loss, width):
+        return chosen("cross_entropy", by_lane.long_rows(input.dtype), CANDIDATES, input.device)
+    return by_peel.LOSSES if peels(input, loss, width) else CONFIGS[-1]
 
 
-def gradients_config(input: Tensor, loss: Loss, width: int) -> Config:
-    """The configuration for the gradient."""
+def gradients_config(input: Tensor, loss: Loss, out: Tensor, width: int) -> Config | by_peel.Peeled:
+    """The configuration for the gradient, which is peeled where it lies as the input does."""
     tile = config(input.shape[1])
-    return GRADIENT if tile is CONFIGS[-1] and plain(input, loss, width) else tile
+    if tile is not CONFIGS[-1]:
+        return tile
+    if plain(input, loss, width):
+        return GRADIENT
+    alike = out.stride(0) == input.stride(0) and out.data_ptr() % 16 == 0
+    return by_peel.GRADIENT if alike and peels(input, loss, width) else tile

@@ -13,13 +13,15 @@ Versions, in order of cleverness; none timed on a GPU yet:
    classes. This file.
 2. Forward with a maximum and a sum for each thread, put together once a row:
    kernels/_cross_entropy_lanes.py, which has the static figures of both. Tried by tune, no default.
-3. Forward and gradient in one pass over a persistent grid of one program a multiprocessor, a row
+3. Long rows that do not start on 16 bytes (50257 classes) peeled, so that all but their ends is
+   read and written 16 bytes at a time: kernels/_cross_entropy_peeled.py. Without options.
+4. Forward and gradient in one pass over a persistent grid of one program a multiprocessor, a row
    still in L2 when it is read again: kernels/_cross_entropy_ahead.py, which says what that is
    predicted to buy and where it must lose. The provider "triton ahead", for the plain mean alone.
 
 Where it should lose: few long rows leave multiprocessors idle in the forward pass, as a row is one
-program's; rows that do not start on 16 bytes (50257 classes) are read narrowly; logits whose
-classes are not contiguous are read scattered.
+program's; with weights or smoothing, or from a view whose first logit is not on 16 bytes, rows that
+are no multiple of 16 are read narrowly; logits whose classes are not contiguous, scattered.
 """
 
 from __future__ import annotations

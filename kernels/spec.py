@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -98,6 +98,7 @@ class Build:
         num_warps, num_stages: of the launch.
         matrix: whether it must use the architecture's matrix instructions; False for kernels
             without a product, exact float32, and tiles too small for them.
+        wide: how many loads ("ld") and stores ("st") of 16 bytes it must have, at least.
     """
 
     kernel: Any
@@ -109,6 +110,7 @@ class Build:
     num_warps: int
     num_stages: int
     matrix: bool = False
+    wide: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -108,6 +108,13 @@ bad = {
         types={**large.types, "a_ptr": "*fp32", "b_ptr": "*fp32", "c_ptr": "*fp32"},
     ),
 }
+rows = [b for b in kernels.load("cross_entropy").builds("sm_80") if "ld" in b.wide]
+for what in ("ld", "st"):
+    build = next(b for b in rows if what in b.wide)
+    pointer = {"ld": "input_ptr", "st": "out_ptr"}[what]  # whose address may be any
+    aligned = tuple(name for name in build.aligned if name != pointer)
+    bad[f"narrow {what}"] = dataclasses.replace(build, aligned=aligned)
+
 def inspect(build):
     return dataclasses.asdict(compile.inspect("bad", build, "sm_80"))
 
@@ -138,6 +145,8 @@ def bad(tmp_path_factory):
         ("spills", "spills "),
         ("shared", "bytes of shared memory, at most 101376"),
         ("matrix", "no mma instruction, only scalar ones"),
+        ("narrow ld", "0 ld.global of 16 bytes, at least 16 expected"),
+        ("narrow st", "0 st.global of 16 bytes, at least 4 expected"),
     ],
 )
 def test_what_is_wrong_is_said(bad, name, problem):

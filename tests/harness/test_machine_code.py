@@ -8,6 +8,7 @@ from harness.machine_code import (
     narrow_loads,
     serialized,
     told_serialized,
+    widths,
 )
 
 
@@ -52,6 +53,11 @@ def test_narrow_loads(wide, slim):
         assert not narrow_loads(slim + tma, product)
     assert narrow_loads(wide + 2 * slim, product=True)
     assert not narrow_loads(wide + 2 * slim, product=False)
+
+
+def test_widths_of_loads_and_of_stores():
+    ptx = "\n".join([*WIDE[:2], *SLIM[:2], "st.global.v4.b32 [ %rd1 + 0 ], { %r1 };"])
+    assert (widths(ptx, "ld"), widths(ptx, "st")) == ([128, 128, 16, 64], [128])
 
 
 def test_products_that_wait_are_told():

@@ -18,6 +18,9 @@ _LOSSES = ("cross_entropy", _ROWS, "_losses")
 _LOSSES_WIDE = ("cross_entropy_rows", _ROWS, "_losses")
 _LANES = ("cross_entropy_lanes", "kernels._cross_entropy_lanes", "_lanes_kernel")
 _CARRY = (*_LANES[:2], "_carry")
+_PEELED = ("cross_entropy_peeled", "kernels._cross_entropy_peeled")
+_ENDS = (*_PEELED, "_ends")
+_PEELED_GRADIENTS = (_PEELED[0], _ROWS, "_gradients_kernel")
 GRADIENTS = ("cross_entropy", _ROWS, "_gradients")
 _GRADIENTS_WIDE = ("cross_entropy_rows", _ROWS, "_gradients")
 _REDUCE = ("cross_entropy", "kernels._cross_entropy_reduction", "_reduce_kernel")
@@ -49,7 +52,8 @@ MUTANTS = (
     ),
     Mutant(
         "cross_entropy: the lanes' sums added as if their maxima were one",
-        *_LANES,
+        *_LANES[:2],
+        "_finish",
         "total * tl.exp2((maximum - _finite(top)) * LOG2_E)",
         "total",
     ),
@@ -77,6 +81,69 @@ MUTANTS = (
         "_finite",
         'tl.where(maximum == float("-inf"), 0.0, maximum)',
         "maximum",
+    ),
+    Mutant(
+        "cross_entropy: a row's middle begins before the row",
+        *_PEELED,
+        "_peel",
+        "(start + VECTOR - 1) // VECTOR * VECTOR",
+        "start // VECTOR * VECTOR",
+    ),
+    Mutant(
+        "cross_entropy: the middle's first column among those before it",
+        *_ENDS,
+        "(column < head)",
+        "(column <= head)",
+    ),
+    Mutant(
+        "cross_entropy: columns past the row read with its end",
+        *_ENDS,
+        "(column < classes) & ",
+        "",
+    ),
+    Mutant(
+        "cross_entropy: columns of a row within 16 bytes twice",
+        *_ENDS,
+        "((at < VECTOR) == (column < head))",
+        "((at >= VECTOR) | (column < head))",
+    ),
+    Mutant(
+        "cross_entropy: a row's middle read past its end",
+        *_PEELED,
+        "_peeled_losses_kernel",
+        "mask=at < count",
+        "mask=at < classes",
+    ),
+    Mutant(
+        "cross_entropy: the sum of a row's ends left out",
+        *_PEELED,
+        "_peeled_losses_kernel",
+        "tl.exp2((end - _finite(maximum)) * LOG2_E)",
+        "end * 0.0",
+    ),
+    Mutant(
+        "cross_entropy: the gradient's middle written past its end",
+        *_PEELED_GRADIENTS,
+        "rows, count, count",
+        "rows, classes, classes",
+    ),
+    Mutant(
+        "cross_entropy: the label not counted from the middle's first column",
+        *_PEELED_GRADIENTS,
+        "target - head",
+        "target",
+    ),
+    Mutant(
+        "cross_entropy: ignored rows not known where the middle is counted",
+        *_PEELED_GRADIENTS,
+        "ignore_index - head",
+        "ignore_index",
+    ),
+    Mutant(
+        "cross_entropy: 32-bit offsets of peeled rows",
+        *_PEELED_GRADIENTS,
+        "number = (tl.program_id(0) // tiles).to(tl.int64)",
+        "number = tl.program_id(0) // tiles",
     ),
     Mutant(
         "cross_entropy: the gradient written past its columns",

@@ -33,13 +33,13 @@ def test_wide_tiles_are_for_long_plain_rows(device, classes, options):
     assert wide == (not options)
     last = tiles.CONFIGS[-1]
     assert by_row.losses_config(input, loss, classes - 1) == last
-    gradient = by_row.gradients_config(input, loss, classes)
+    gradient = by_row.gradients_config(input, loss, input, classes)
     assert gradient == (last if options else tiles.GRADIENT)
-    assert by_row.gradients_config(input, loss, classes - 1) == last
-    assert by_row.gradients_config(input[:, :1024], loss, classes) == tiles.CONFIGS[1]
+    assert by_row.gradients_config(input, loss, input, classes - 1) == last
+    assert by_row.gradients_config(input[:, :1024], loss, input, classes) == tiles.CONFIGS[1]
     for scattered in (input[:, ::2], input.t().contiguous().t()):
         assert by_row.losses_config(scattered, loss, classes) == last
-        assert by_row.gradients_config(scattered, loss, classes) == last
+        assert by_row.gradients_config(scattered, loss, scattered, classes) == last
     check(input, target, **options)
 
 
