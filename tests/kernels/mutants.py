@@ -135,11 +135,14 @@ def _said(status: int) -> str:
 
 def main(names: Sequence[str]) -> None:
     """Run the mutants whose names begin so, or all."""
-    import hypothesis  # noqa: F401  what the tests import, once here instead of in every child
-    import pytest  # noqa: F401
+    import pytest  # noqa: F401  what the tests import, once here instead of in every child
     import scipy.stats  # noqa: F401
     import torch
+    from hypothesis import Phase, settings
 
+    # A failing example is enough: the search for the least one took minutes of some mutants.
+    settings.register_profile("mutants", phases=(Phase.explicit, Phase.generate))
+    settings.load_profile("mutants")
     torch.set_num_threads(1)  # a thread pool does not survive a fork
     from tests.kernels.faults import CONTROLS, MUTANTS
 
