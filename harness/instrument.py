@@ -12,10 +12,16 @@ from dataclasses import replace
 
 from harness import case, noise, record, selfcheck
 from harness.comparison import Comparison
+from harness.faults import beyond_roof
 from harness.folder import Folder
 from harness.record import Row
 from harness.roofline import Roofs
 from harness.statistics import quickest
+
+# A neighbour of a virtual machine slows memory down for seconds, and no counter shows it. A roof
+# that was measured meanwhile is too low, and then both are measured again; a clock that is wrong
+# is wrong each time.
+LOOKS = 3
 
 
 class Instrument:
@@ -67,15 +73,19 @@ class Instrument:
             return
         self._checked.add(device)
         mode = selfcheck.MODE[device]
-        setting = replace(self.setting(device, mode), limits=selfcheck.LIMITS)
         for check in selfcheck.comparisons(device):
             key = f"check::{device}::{check.subject}"
             if key in self._rows:
                 continue
-            self._begin(f"self-check: {check.subject} {device}")
-            result = case.run(check, [check.baseline], setting)[check.baseline]
-            group, params = f"self-check {device}", {"device": device}
-            self._put([Row(key, group, check.subject, params, result.fields, result.samples)])
+            for looks_left in reversed(range(LOOKS)):
+                self._begin(f"self-check: {check.subject} {device}")
+                setting = replace(self.setting(device, mode), limits=selfcheck.LIMITS)
+                result = case.run(check, [check.baseline], setting)[check.baseline]
+                group, params = f"self-check {device}", {"device": device}
+                self._put([Row(key, group, check.subject, params, result.fields, result.samples)])
+                if not looks_left or not beyond_roof(result.fields):
+                    break
+                self._forget_roofs(device)
 
     def with_copy(
         self, comparison: Comparison, names: Sequence[str], setting: case.Setting
@@ -92,6 +102,12 @@ class Instrument:
         again = noise.again(baseline)
         providers = {**comparison.providers, again: comparison.providers[baseline]}
         return replace(comparison, providers=providers), [again]
+
+    def _forget_roofs(self, device: str) -> None:
+        """They are measured again, and their rows are then the last of their ids."""
+        for key in [key for key in self._rows if key.startswith(f"roof::{device}::")]:
+            del self._rows[key]
+        self._roofs[device].forget()
 
     def _roof(self, device: str, roof: Comparison, mode: str) -> float | None:
         """Seconds of a peak: measured now, or in the rows of the run that is resumed."""

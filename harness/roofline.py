@@ -53,6 +53,10 @@ class Roofs:
             return max(memory, self._peaks[key] or 0.0)
         return self._peaks[key]
 
+    def forget(self) -> None:
+        """Each peak is measured anew when it is next asked for."""
+        self._peaks.clear()
+
     def _cases(self, what: str, dtype: str) -> list[Comparison]:
         if what == PRODUCT:
             return [product(self.device, dtype, n) for n in PRODUCT_SIZES[self.device]]

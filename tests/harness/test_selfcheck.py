@@ -5,13 +5,15 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 
-from harness import case, clocks, selfcheck, store
+from harness import case, clocks, instrument, roofline, selfcheck, store
 from harness.faults import faults
 from harness.record import CHECK, Row
+from harness.roofline import CACHE, MEMORY, Roofs
 from tests.harness.make_rows import row
 
 
@@ -118,6 +120,49 @@ def test_nothing_is_above_the_roof_unless_others_had_the_cores():
     assert wrong == "self-check copy: 1.05 times the roof measured beside it"
     assert faults([check("copy", [1e-3] * 9, **known, throttled=True)]) == {}
     assert faults([check("copy", [1e-3] * 9, **(known | {"roof_share": 1.02}))]) == {}
+
+
+ROOF = "roof::cpu::copy-cache-float32"
+
+
+@pytest.mark.parametrize(
+    ("roofs", "fault"),
+    [([1e-3], False), ([2e-3, 1e-3], False), ([3e-3, 2e-3, 1e-3], False), ([2e-3] * 9, True)],
+    ids=str,
+)
+def test_a_roof_that_was_measured_in_a_slow_moment_is_measured_again(monkeypatch, roofs, fault):
+    """A copy of 1 ms against roofs of so many seconds, one after the other."""
+    rows, left, begun = {}, iter(roofs), []
+
+    def run(comparison, providers, setting):
+        share = next(left) / 1e-3 if comparison.kind == "roof" else None
+        if comparison.kind == CHECK:
+            peak = setting.roofs.peak(CACHE, "float32")
+            share = comparison.bytes and comparison.bytes / 1e-3 / peak
+        seconds = 1e-3 * share if comparison.kind == "roof" else comparison.expected_s or 1e-8
+        seconds = 1e-3 if comparison.subject == "copy" and comparison.kind == CHECK else seconds
+        planted = check(
+            comparison.subject, [seconds] * 9, bytes=comparison.bytes, roof_share=share,
+            expected_s=comparison.expected_s,
+        )  # fmt: skip
+        return {"torch": case.Result(planted.extra_info, planted.samples)}
+
+    def put(new):
+        rows.update({one.id: one for one in new})
+
+    monkeypatch.setattr(instrument.case, "run", run)
+    monkeypatch.setattr(Roofs, "_cases", lambda self, *of: [roofline.copy("cpu", CACHE)])
+    folder = SimpleNamespace(rows=rows, put=put)
+    about = instrument.Instrument(folder, {"cpu": "a processor"}, "quick", 1e9, begun.append)
+    first_case = about.setting("cpu", "host")  # asked for before the self-checks
+    about.check_itself("cpu")
+    bytes_ = roofline.copy("cpu", CACHE).bytes
+    assert first_case.roofs.peak(MEMORY, "float32") == bytes_ / rows[ROOF].samples[0]
+    found = faults(row for key, row in rows.items() if key.startswith("check::"))
+    assert bool(found) == fault, found
+    looks = min(len(roofs), instrument.LOOKS)
+    assert begun.count("self-check: copy cpu") == looks
+    assert rows[ROOF].samples[0] == roofs[looks - 1]
 
 
 def test_a_wrong_answer_is_a_fault_and_a_check_that_was_not_measured_is_none():
