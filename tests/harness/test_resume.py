@@ -50,7 +50,8 @@ def test_a_resumed_run_keeps_its_rows_and_shows_them(project):
 def test_kill_in_the_middle_then_resume_has_every_row_once(project):
     project.write(sizes=", ".join(map(str, range(1000, 1020))))
     project.makeconftest(  # the other process has its own limits to shorten
-        "from harness import case, roofline\nfrom harness.timing import Limits\n"
+        "from harness import case, instrument, roofline\nfrom harness.timing import Limits\n"
+        "instrument.LOOKS = 1\n"
         f"case.PRESETS = {{'quick': {LIMITS}}}\n"
         f"roofline.COPY_BYTES, roofline.PRODUCT_SIZES = {{'cpu': 4096}}, {{'cpu': (32,)}}\n"
     )
