@@ -94,6 +94,7 @@ def test_its_figure_is_drawn_from_the_committed_run(reference):
 def test_its_table_is_of_the_committed_run(reference):
     (table,) = re.findall(r"<!-- claims:.*?-->\n(.*?)\n<!-- end", README, re.DOTALL)
     assert table == front.table(reference[1])
+    assert not any(line.startswith(">") for line in table.splitlines())  # GitHub would quote it
 
 
 def test_every_workload_is_in_the_committed_run(reference):

@@ -102,8 +102,9 @@ def table(evidence: studies.Evidence) -> str:
         ]
     if any(">" in c.effect for c in found):
         notes += [
-            ">: what it is compared with did not get there in the steps that it had, and this is "
-            "the interval's lower end."
+            # no line begins with ">": that would be a quotation
+            "Behind > is the interval's lower end: the other side did not get there in the steps "
+            "that it had."
         ]
     lines = [f"{claims.tally(found)}.", "", *markdown.table(headings, cells), "", *notes]
     return "\n".join(lines)
