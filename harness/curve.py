@@ -104,6 +104,7 @@ class Curve:
         waited_share: of the time of training, in which its threads waited for a core that others
             had; stolen_share: in which the hypervisor gave the cores to others. Of ranks, what
             rank 0's process and host tell; None where the system does not tell.
+        attempt: 2 where it was run again, as others had the cores the first time, and so on.
     """
 
     trial: Trial
@@ -128,6 +129,7 @@ class Curve:
     shared_device: bool = False
     waited_share: float | None = None
     stolen_share: float | None = None
+    attempt: int = 1
 
     def met(self, value: float | None) -> bool:
         """Whether a value of the metric is as good as the target."""
@@ -240,7 +242,7 @@ _CURVE = {
     **{"generated": (str, type(None)), "shifted": _MAYBE, "setting": str, "role": str},
     **{"world_size": int, "backend": (str, type(None)), "host": str, "hosts": str},
     **{"communication_share": _MAYBE, "shared_device": bool},
-    **{"waited_share": _MAYBE, "stolen_share": _MAYBE},
+    **{"waited_share": _MAYBE, "stolen_share": _MAYBE, "attempt": int},
 }
 _POINT = {
     **{"steps": int, "samples": int, "flops": _MAYBE, "seconds": _NUMBER},

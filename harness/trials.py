@@ -25,6 +25,8 @@ from workloads.spec import Workload
 
 Key = tuple[str, str, Trial]
 
+ATTEMPTS = 3  # of a trial whose seconds are a result
+
 
 class OutOfBudget(Exception):
     """The time of the run was spent before the setting's trials were done."""
@@ -41,12 +43,14 @@ class Job(NamedTuple):
         max_steps: after which it is censored.
         show: whether to ask the trained model for what it generates.
         own: the workload itself, where it is none of ours.
+        attempts: how often at most it is run where others have the cores meanwhile.
     """
 
     trial: Trial
     max_steps: int
     show: bool
     own: Workload | None = None
+    attempts: int = 1
 
 
 # Runs trials that do not depend on each other, and gives each as it ends, in any order.
@@ -54,9 +58,19 @@ Engine = Callable[[Sequence[Job]], Iterable[tuple[Job, Curve]]]
 
 
 def here(jobs: Sequence[Job]) -> Iterator[tuple[Job, Curve]]:
-    """The engine of one process: one trial after the other, each started when it is asked for."""
+    """The engine of one process: one trial after the other, each started when it is asked for.
+
+    A time that others had the cores for is none, and one such seed leaves its setting without
+    seconds: that trial is run again. Which attempt counts is decided by the counters of
+    harness.contention, never by how long it took.
+    """
     for job in jobs:
-        yield job, training.run(job.trial, job.own, max_steps=job.max_steps, show=job.show)
+        for attempt in range(1, job.attempts + 1):
+            found = training.run(job.trial, job.own, max_steps=job.max_steps, show=job.show)
+            curve = dataclasses.replace(found, attempt=attempt)
+            if curve.no_timing is None:
+                break
+        yield job, curve
 
 
 class Outcome(NamedTuple):
@@ -156,8 +170,9 @@ class Runner:
             Trial(setting.workload, setting.optimizer, setting.batch, rate, seed, device)
             for seed in seeds
         ]
+        attempts = ATTEMPTS if role == FINAL else 1
         jobs = [
-            Job(trial, most, show=role == FINAL and trial.seed == 0, own=setting.own)
+            Job(trial, most, role == FINAL and trial.seed == 0, setting.own, attempts)
             for trial in trials
             if (setting.name, role, trial) not in self._done
         ]

@@ -212,7 +212,7 @@ THREATS: tuple[Callable[[Grounds], str], ...] = (
     ),
     *(noise_floor, not_trusted, out_of_time, small_work),
     *(trained.small_data, trained.few_seeds, trained.rates_not_tuned, trained.rates_on_edge),
-    trained.device_shared,
+    *(trained.device_shared, trained.run_again),
 )
 
 

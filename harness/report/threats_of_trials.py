@@ -90,6 +90,14 @@ def device_shared(grounds: Grounds) -> str:
     return f"{told} hold, their seconds and joules are no timing." if shared else ""
 
 
+def run_again(grounds: Grounds) -> str:
+    """Which attempt counts is a choice, and one should know who made it."""
+    curves = [curve for curve in grounds.evidence.curves if curve.role == FINAL]
+    again = sum(curve.attempt > 1 for curve in curves)
+    told = f"{again} of {count(len(curves), 'trial')} were run again, as others had the cores"
+    return f"{told}: the first that they left alone counts, or else the last." if again else ""
+
+
 def _setting(curve: Curve) -> tuple[str, str, int, str]:
     trial = curve.trial
     return trial.workload, trial.optimizer, trial.batch, trial.device

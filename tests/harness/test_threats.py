@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 import workloads
+from harness.curve import FINAL
 from harness.report import threats_of_trials
 from harness.report.frame import frame
 from harness.report.runs import Run
@@ -139,6 +140,12 @@ def test_data_seeds_and_rates_of_trials():
     )
     shared = [replace(c, shared_device=True) for c in setting("made_up", "sgd", 32, seeds=5)]
     assert told(curves=shared).startswith(f"{len(shared)} of {len(shared)} trials shared their")
+    of_seeds = [c for c in tuned if c.role == FINAL]
+    again = [replace(of_seeds[0], attempt=2), *of_seeds[1:]]
+    assert any(
+        words.startswith("1 of 3 trials were run again, as others had the cores: the first that")
+        for words in found(curves=again)
+    )
 
 
 def test_a_best_rate_at_the_edge_of_the_grid_is_told():

@@ -186,6 +186,44 @@ def table(run):
     return {row.id: [row.extra_info[key] for key in keys] for row in rows}, steps
 
 
+@pytest.mark.parametrize(
+    ("shares", "attempts", "counts"),
+    [
+        ([0.5, 0.0], 3, 2),
+        ([0.0, 0.5], 3, 1),  # what was left alone is not run again, however long it took
+        ([0.5, 0.5, 0.0, 0.0], 3, 3),
+        ([0.5, 0.4, 0.3, 0.0], 3, 3),  # the last, and its time is none
+        ([0.5, 0.0], 1, 1),
+    ],
+)
+def test_a_trial_is_run_again_where_others_had_the_cores(monkeypatch, shares, attempts, counts):
+    left = iter(shares)
+
+    def run(trial, workload=None, *, max_steps, show):
+        return dataclasses.replace(ended(trial, 10, max_steps), waited_share=next(left))
+
+    monkeypatch.setattr(training, "run", run)
+    job = trials.Job(trials.Trial("neuron", "sgd", 32, 0.1, 0), 50, False, None, attempts)
+    ((_, found),) = trials.here([job])
+    assert (found.attempt, found.waited_share) == (counts, shares[counts - 1])
+    assert len(list(left)) == len(shares) - counts
+
+
+def test_only_results_are_run_again(monkeypatch):
+    seen = []
+
+    def run(trial, workload=None, *, max_steps, show):
+        seen.append(trial.seed)
+        return dataclasses.replace(ended(trial, 10, max_steps), stolen_share=0.5)
+
+    monkeypatch.setattr(training, "run", run)
+    outcome = trials.Runner("full", {}, lambda curve: None).run(TUNED, "cpu")
+    assert [seen.count(seed) for seed in range(5)] == [trials.ATTEMPTS] * 5
+    assert {c.attempt for c in outcome.finals} == {trials.ATTEMPTS}
+    assert {c.attempt for c in outcome.tuning} == {1}
+    assert all(c.to_target("seconds") is None for c in outcome.finals)
+
+
 @pytest.mark.slow
 def test_a_study_killed_half_way_and_resumed_has_the_same_table(tmp_path):
     whole, _ = go(tmp_path / "whole")
