@@ -84,15 +84,19 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     train.add_argument(
         "--device", choices=("cpu", "cuda"), default="cpu", help="default: %(default)s"
     )
-    train.add_argument("--corpus", type=Path, metavar="FILE", help="your own text")
+    train.add_argument(
+        "--corpus", type=Path, metavar="FILE", help="your own text: char_rnn, word2vec ..."
+    )
     train.add_argument(
         "--questions", type=Path, metavar="FILE", help="word2vec: questions-words.txt"
     )
-    train.add_argument("--images", type=Path, metavar="FILE", help="your own images, in IDX form")
+    train.add_argument(
+        "--images", type=Path, metavar="FILE", help="your own, in IDX form: cnn, mlp_classification"
+    )
     train.add_argument("--labels", type=Path, metavar="FILE", help="and their labels")
-    train.add_argument("--mnist", action="store_true", help="MNIST from OpenML, kept for next time")
+    train.add_argument("--mnist", action="store_true", help="mlp_classification: from OpenML, kept")
     sweep = commands.add_parser(
-        "sweep", help="train the studies' settings from several seeds each, into a run of its own"
+        "sweep", help="train what the course's claims are judged by, several seeds each, into a run"
     )
     sweep.add_argument(
         "patterns", nargs="*", metavar="PATTERN",

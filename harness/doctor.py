@@ -145,7 +145,7 @@ def _triton(usable: bool) -> Finding:
         PARTLY,
         f"triton {found}, and no CUDA GPU that can be used: its interpreter runs on the CPU, "
         "which tells correctness only; its times are no result",
-        "for correctness, set TRITON_INTERPRET=1; for timings, use a machine with a CUDA GPU",
+        "for correctness: make test, or python -m harness check FILE; for timings: a CUDA GPU",
     )
 
 

@@ -1,8 +1,8 @@
 """One trial: train a workload until its target is met, the steps are done or it diverges.
 
-It is evaluated on a fixed schedule in steps, at most 3 % apart, outside of the clock; so the
-crossing is known to that, and trials of one setting are evaluated at the same steps. The first
-step's one-time costs (libraries, caches) are spent on a copy beforehand.
+It is evaluated on a fixed schedule in steps, at most 3 % or one step apart, outside of the clock;
+so the crossing is known to that, and trials of one setting are evaluated at the same steps. The
+first step's one-time costs (libraries, caches) are spent on a copy beforehand.
 """
 
 from __future__ import annotations

@@ -67,7 +67,7 @@ def trust(
     x = np.log(np.asarray(samples, dtype=np.float64))
     if modes := two_modes(x):
         share, apart = modes
-        found.append((MEDIUM, f"two modes: {share:.0%} of the samples are {apart:.0%} slower"))
+        found.append((MEDIUM, f"two groups of samples: {share:.0%} of them are {apart:.0%} slower"))
     if change := drift(x):
         how = f"{change:.1%} longer" if change > 0 else f"{-change:.1%} less"
         found.append((MEDIUM, f"drift: the second half of the samples took {how} than the first"))

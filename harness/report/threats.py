@@ -1,4 +1,4 @@
-"""Threats to validity: why what a run measured may not hold, each with the figure it stands on.
+"""Threats to validity: why what a run measured may not hold, each with the number it stands on.
 
 A threat is a function of what was measured. It returns a sentence, or "" where the run gives no
 ground for it; THREATS is their order.

@@ -68,7 +68,8 @@ def rates_not_tuned(grounds: Grounds) -> str:
 
 def rates_on_edge(grounds: Grounds) -> str:
     """A rate beyond those that were tried may have been better, and its setting ahead."""
-    tuned = grounds.evidence.rows[grounds.evidence.rows["rate_on_edge"].notna()]
+    rows = grounds.evidence.rows
+    tuned = rows[rows["tuning_trials"] > 0]
     edge = tuned[tuned["rate_on_edge"].eq(True)]
     if edge.empty:
         return ""

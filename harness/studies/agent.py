@@ -24,7 +24,7 @@ def judge(evidence: Evidence) -> Verdict:
         start = initially(curves)
         verdicts.append(verdict)
         words.append(f"{told}, before training {power(start)}" if start is not None else told)
-        effects.append(effect)
+        effects.append(f"{name} {effect}")
         n += len(curves)
     if not verdicts:
         why = evidence.why_not(kind="convergence", subject=AGENTS[0])

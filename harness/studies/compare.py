@@ -106,11 +106,13 @@ def shifted(evidence: Evidence, a: Side, b: Side, chance: float) -> Duel | None:
         there = [sum(c.status == REACHED for c in of) for of in curves]
         for side, k, of in zip(sides, there, curves, strict=True):
             if k < len(of):
-                return f"unmoved, {k} of {count(len(of), 'seed')} of {side.label} got to the target"
+                got = f"{k} of {count(len(of), 'seed')} of {side.label} got to the target"
+                return f"no verdict on {sides[1].label}: unmoved, {got}"
         best = min(values, key=survival.median)
         if max(best) < (chance if curves[0][0].lower_is_better else 1 / chance):
             return ""
-        return f"on moved data neither is better than a guess, which has {power(chance)}"
+        neither = f"on moved data neither it nor {sides[0].label} is better than a guess"
+        return f"no verdict on {sides[1].label}: {neither}, which has {power(chance)}"
 
     found = (_duel(device, evidence, a, b, MOVED, number, show, doubt) for device in DEVICES)
     return next((duel for duel in found if duel), None)

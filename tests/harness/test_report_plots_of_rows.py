@@ -122,15 +122,15 @@ def test_the_cases_that_tell_most_are_chosen():
     ]
     parts = distributions.parts(frame(rows))
     assert [(part.group, part.frame["case"].iloc[0]) for part in parts] == [
-        ("Two modes", "modes"),
+        ("Two groups", "modes"),
         ("Drift", "drifts"),
         ("Widest intervals", "wide"),
         ("Widest intervals", "steady"),
     ]
-    assert "two modes: 50% of the samples are" in distributions.caption(parts[0].frame)
+    assert "two groups of samples: 50% of them are" in distributions.caption(parts[0].frame)
     many = [kernel(case=f"c{i}", samples=two_modes()) for i in range(20)]
     groups = [part.group for part in distributions.parts(frame(many))]
-    assert groups == ["Two modes"] * 3 + ["Widest intervals"] * 5
+    assert groups == ["Two groups"] * 3 + ["Widest intervals"] * 5
 
 
 def test_samples_are_the_rows_own_and_drawn_as_shares_and_in_order():

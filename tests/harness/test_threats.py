@@ -149,12 +149,14 @@ def test_data_seeds_and_rates_of_trials():
 
 
 def test_a_best_rate_at_the_edge_of_the_grid_is_told():
-    def tuned(subject, edge):
-        return sound(kind="convergence", subject=subject, provider="sgd", rate_on_edge=edge)
+    def tuned(subject, edge, **more):
+        more = {"tuning_trials": 10} | more
+        return sound(kind="convergence", subject=subject, provider="sgd", rate_on_edge=edge, **more)
 
     inside, beyond = tuned("cnn", False), tuned("rnn", True)
+    untuned = tuned("neuron", False, tuning_trials=0)  # and so on no edge, nor off it
     assert not any("learning rate was tuned" in words for words in found([sound(), inside]))
-    words = " ".join(found([sound(), inside, beyond]))
+    words = " ".join(found([sound(), inside, beyond, untuned]))
     assert "In 1 of 2 settings whose learning rate was tuned the best is the first or" in words
     assert "(rnn by sgd): one beyond it may be better" in words
 

@@ -99,7 +99,7 @@ def test_two_modes_are_found_with_their_distance_and_share():
             assert modes == pytest.approx((slow.mean(), 0.1), abs=0.01)
     assert found >= 98
     words = graded(samples=np.where(np.arange(N) % 3, 1e-3, 1.2e-3)).reasons
-    assert words == ("two modes: 34% of the samples are 20% slower",)
+    assert words == ("two groups of samples: 34% of them are 20% slower",)
 
 
 def test_two_modes_that_lie_close_are_a_clocks_ticks():

@@ -23,9 +23,9 @@ SOURCE = "rows"
 TITLE = "Distributions of the samples"
 INTRO = (
     "Every sample over the median of its provider, so that shapes can be compared: above, the "
-    "share of samples that took no longer (a step in it is a second mode); below, each sample in "
+    "share of samples that took no longer (a step in it is a second group); below, each sample in "
     "the order it was taken, the first at the top (a slant is a drift, a stray dot an outlier). "
-    "Only the cases that tell most are here: up to three with two modes, up to three with a "
+    "Only the cases that tell most are here: up to three with two groups, up to three with a "
     "drift, both as the trust grade finds them, and then the widest intervals."
 )
 
@@ -34,8 +34,8 @@ MAX_PROVIDERS = 4  # in one figure
 MAX_DOTS = 125  # of a provider
 
 _OF_A_KIND = 3
-_TWO_MODES, _DRIFT, _WIDE = "Two modes", "Drift", "Widest intervals"
-_SIGNS = {_TWO_MODES: "two modes: ", _DRIFT: "drift: "}  # what trust says of a row
+_TWO_GROUPS, _DRIFT, _WIDE = "Two groups", "Drift", "Widest intervals"
+_SIGNS = {_TWO_GROUPS: "two groups of samples: ", _DRIFT: "drift: "}  # what trust says of a row
 _CASE = ["subject", "case", "direction", "dtype", "mode", "device", "device_name"]
 _LEFT, _RIGHT, _TOP, _HIGH, _BETWEEN, _STRIP, _BELOW = 48.0, 16.0, 24.0, 110.0, 28.0, 44.0, 46.0
 _KEPT = 0.98  # share of a provider's samples that the axis reaches for certain
@@ -55,7 +55,7 @@ def parts(table: pd.DataFrame) -> list[Part]:
         key=lambda case: -case["width"].max(),
     )
     found: list[Part] = []
-    for kind, most in ((_TWO_MODES, _OF_A_KIND), (_DRIFT, _OF_A_KIND), (_WIDE, MAX_CASES)):
+    for kind, most in ((_TWO_GROUPS, _OF_A_KIND), (_DRIFT, _OF_A_KIND), (_WIDE, MAX_CASES)):
         chosen = [case for case in cases if kind == _WIDE or _tells(case, _SIGNS[kind])]
         for case in chosen[: min(most, MAX_CASES - len(found))]:
             found.append(Part(kind, _title(case), case))
