@@ -200,7 +200,8 @@ def _describable(operand: Tensor) -> bool:
         columns, outer, inner = rows, inner, outer
     return (
         inner == 1
-        and outer >= columns > 0  # neither expanded nor overlapping
+        and operand.numel() > 0
+        and outer >= columns  # neither expanded nor overlapping
         and outer * operand.itemsize % 16 == 0
         and operand.data_ptr() % 16 == 0
     )

@@ -107,6 +107,13 @@ def test_hopper_without_products(device, hopper):
     assert not kernels.matmul(a, b).any() and hopper == ["large"]
 
 
+def test_hopper_gradient_of_no_rows(device, hopper):
+    """a^T dc of no rows: their strides are those that a descriptor needs, but nothing is there."""
+    a, b, grad = (random(device, torch.float16, *size) for size in ((0, 64), (64, 32), (0, 32)))
+    kernels.matmul(a, b.requires_grad_()).backward(grad)
+    assert not b.grad.any() and hopper == ["large"]
+
+
 @pytest.mark.parametrize(
     ("sizes", "dtype", "architecture", "shape"),
     [
