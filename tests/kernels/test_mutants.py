@@ -1,6 +1,7 @@
 """Every deliberately wrong kernel is caught by the tests of its operation."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -24,6 +25,20 @@ def run(*names):
     )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
+
+
+def test_the_tests_of_a_mutant_see_no_gpu():
+    # run by the interpreter, those that need one would "catch" what is right too
+    program = (
+        "import os, runpy, sys; sys.argv[1:] = ['no such mutant'];"
+        "runpy.run_module('tests.kernels.mutants', run_name='__main__');"
+        "print([os.environ[name] for name in ('CUDA_VISIBLE_DEVICES', 'TRITON_INTERPRET')])"
+    )
+    environment = {**os.environ, "CUDA_VISIBLE_DEVICES": "0"}
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT, env=environment
+    )
+    assert done.stdout.splitlines() == ["{}", "['', '1']"], done.stderr
 
 
 def test_there_are_enough_and_of_every_operation():
