@@ -31,6 +31,7 @@ EVERY = 10  # so many cases are timed for each pair past the first, which so see
 TRIES = 2  # further cases that get a copy, where others take the cores while it is measured
 LEAST = 0.01  # no floor is lower: timers, clocks and layouts differ by so much from run to run
 ASSUMED = 0.02  # where a run has no A/A row
+APART = 0.1  # assumed of what was not measured in turn but minutes apart, which no pair shows
 COVERED = 0.95  # of further pairs that lie within the floor
 WIDE = math.log(1.1)  # half of an interval from which a pair tells of what disturbed it alone
 
@@ -68,19 +69,27 @@ class Floor:
 NO_PAIRS = Floor(ASSUMED, 0)
 
 
-def floor(pairs: Iterable[tuple[float, float, float]]) -> Floor:
-    """The floor that pairs of identical code show, each a ratio and its interval's low and high."""
-    known = [(math.log(r) ** 2, (math.log(high) - math.log(low)) / 2) for r, low, high in pairs]
-    known = [(square, half) for square, half in known if half <= WIDE] or known
+def floor(pairs: Iterable[tuple[float, ...]]) -> Floor:
+    """The floor that pairs of identical code show.
+
+    Args:
+        pairs: each a ratio, its interval's low and high, and the degrees of freedom of that;
+            infinitely many where they are left out.
+    """
+    known = [
+        (math.log(r) ** 2, (math.log(high) - math.log(low)) / 2, freedom[0] if freedom else None)
+        for r, low, high, *freedom in pairs
+    ]
+    known = [pair for pair in known if pair[1] <= WIDE] or known
     n = len(known)
     if not n:
         return NO_PAIRS
-    total, fourth = sum(x for x, _ in known), sum(x * x for x, _ in known)
+    total, fourth = sum(x for x, *_ in known), sum(x * x for x, *_ in known)
     # a normal deviate's fourth power is 3 on average
     freedom = min(3 * total**2 / fourth, n) if fourth else n
     far = limit(freedom)
     share = max(math.expm1(min(far * math.sqrt(total / n), 700.0)), LEAST)
-    error = sum((half / limit()) ** 2 for _, half in known)
+    error = sum((half / limit(of or math.inf)) ** 2 for _, half, of in known)
     scatter = max(math.sqrt(max(total - error, 0.0) / n), math.log1p(LEAST) / far)
     return Floor(share, n, scatter, freedom)
 
@@ -98,10 +107,11 @@ def floors(infos: Iterable[Mapping[str, Any]]) -> dict[tuple[str, str], Floor]:
     A pair in whose time others had the cores has no interval, and takes no part: no verdict is
     given of such a case either.
     """
-    found: dict[tuple[str, str], list[tuple[float, float, float]]] = {}
+    found: dict[tuple[str, str], list[tuple[float, ...]]] = {}
     for info in infos:
         if info["kind"] == AA and is_pair(info):
-            pair = (info["speedup"], info["speedup_low"], info["speedup_high"])
+            freedom = number(info, "speedup_freedom") or math.inf
+            pair = (info["speedup"], info["speedup_low"], info["speedup_high"], freedom)
             found.setdefault((info["device"], info["mode"]), []).append(pair)
     return {key: floor(pairs) for key, pairs in found.items()}
 

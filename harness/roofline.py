@@ -73,7 +73,7 @@ class Roofs:
             case: its flops, bytes and dtype count.
             median, high: seconds an iteration, and the slow end of the interval, which has to be
                 quicker than the roof by more than TOLERANCE to be above it.
-            mode: cold leaves nothing in the cache.
+            mode: cold leaves nothing in the cache to be read.
         """
         fields = ("roof_share", "roof_bound", "above_roof")
         if case.bytes is None:
@@ -85,9 +85,12 @@ class Roofs:
         if any(peak is None for _, _, peak in parts):
             return {f"{field}_reason": "the roof could not be measured" for field in fields}
         least, bound = max((work / peak, bound) for bound, work, peak in parts if peak)
-        if mode != "cold" and level == MEMORY:
-            # as many bytes as the cache holds may still be there from the last iteration
-            parts[0] = (level, case.bytes - cache_bytes(self.device), parts[0][2])
+        if level == MEMORY:
+            # as many bytes as the largest cache holds may still be there from the last iteration;
+            # cold, what was written may not yet have left it
+            most = case.bytes // 2 if mode == "cold" else case.bytes
+            rest = case.bytes - min(_most_cached(self.device), most)
+            parts[0] = (level, rest, parts[0][2])
         surely = max(work / peak for _, work, peak in parts if peak)
         above = surely > high * (1 + TOLERANCE)
         return {"roof_share": least / median, "roof_bound": bound, "above_roof": above}
@@ -98,6 +101,12 @@ def cache_bytes(device: str) -> int:
     if device == "cuda":
         return torch.cuda.get_device_properties(torch.cuda.current_device()).L2_cache_size
     return cpu_cache_bytes().get(2, DEFAULT_CACHE_BYTES)
+
+
+def _most_cached(device: str) -> int:
+    """Of the last level, which a CPU's cores share and whose own speed is not measured."""
+    last = max(cpu_cache_bytes().values(), default=0) if device == "cpu" else 0
+    return max(last, cache_bytes(device))
 
 
 def copy(device: str, level: str) -> Comparison:

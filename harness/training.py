@@ -21,6 +21,7 @@ from harness.meter import Meter, metering
 from harness.team import ALONE, Team
 from workloads import data, load, optimizers
 from workloads.flops import UnknownFlops
+from workloads.second_order import SecondOrder
 from workloads.spec import Batch, Resumable, Workload
 
 GROWTH = 1.03  # from one evaluation's steps to the next one's
@@ -136,12 +137,14 @@ class _Running:
         device = trial.device
         split = workload.data()
         train, self._validation = split.train.to(device), split.validation.to(device)
-        self._warm_up(train)
+        warm = self._warm_up(train)
         self.model = workload.model(trial.seed).to(device)
         saved = team.saved()
         if saved:
             self.model.load_state_dict(saved["model"])
         self._step = _make(trial, workload, self.model, team)
+        if isinstance(self._step, SecondOrder) and isinstance(warm, SecondOrder):
+            self._step.counted_by(warm)
         self._batches = data.stream(workload, self.model, train, trial.batch, trial.seed)
         self._steps, self._flops = 0, 0.0
         self.communication_s = 0.0
@@ -152,11 +155,12 @@ class _Running:
         _synchronize(device)
         self._start = time.perf_counter()
 
-    def _warm_up(self, train: Batch) -> None:
+    def _warm_up(self, train: Batch) -> optimizers.Step:
         model = self._workload.model(self._trial.seed).to(self._trial.device)
         step = _make(self._trial, self._workload, model, self._team)
         step(self._team.part(data.sample(train, self._trial.batch, 0)))
         self._team.agreed(lambda: _metric(self._workload, model, self._validation))
+        return step
 
     def metric(self, batch: Batch) -> float:
         """The workload's metric of the model as it is, on any batch."""

@@ -25,7 +25,7 @@ from workloads.spec import Workload
 
 Key = tuple[str, str, Trial]
 
-ATTEMPTS = 3  # of a trial whose seconds are a result
+ATTEMPTS = 3  # of a trial whose seconds are a result and whose cores others had meanwhile
 
 
 class OutOfBudget(Exception):
@@ -43,14 +43,14 @@ class Job(NamedTuple):
         max_steps: after which it is censored.
         show: whether to ask the trained model for what it generates.
         own: the workload itself, where it is none of ours.
-        attempts: how often at most it is run where others have the cores meanwhile.
+        again_until: time.perf_counter() until which it is run again where others had the cores.
     """
 
     trial: Trial
     max_steps: int
     show: bool
     own: Workload | None = None
-    attempts: int = 1
+    again_until: float = -math.inf
 
 
 # Runs trials that do not depend on each other, and gives each as it ends, in any order.
@@ -62,14 +62,17 @@ def here(jobs: Sequence[Job]) -> Iterator[tuple[Job, Curve]]:
 
     A time that others had the cores for is none, and one such seed leaves its setting without
     seconds: that trial is run again. Which attempt counts is decided by the counters of
-    harness.contention, never by how long it took.
+    harness.contention, never by how long it took. Where the last attempt was disturbed as well,
+    the other seeds can win nothing and are run once.
     """
+    lost = False
     for job in jobs:
-        for attempt in range(1, job.attempts + 1):
+        for attempt in range(1, ATTEMPTS + 1):
             found = training.run(job.trial, job.own, max_steps=job.max_steps, show=job.show)
             curve = dataclasses.replace(found, attempt=attempt)
-            if curve.no_timing is None:
+            if curve.no_timing is None or lost or time.perf_counter() > job.again_until:
                 break
+        lost = lost or curve.no_timing is not None
         yield job, curve
 
 
@@ -170,9 +173,9 @@ class Runner:
             Trial(setting.workload, setting.optimizer, setting.batch, rate, seed, device)
             for seed in seeds
         ]
-        attempts = ATTEMPTS if role == FINAL else 1
+        again = self._deadline if role == FINAL else -math.inf
         jobs = [
-            Job(trial, most, role == FINAL and trial.seed == 0, setting.own, attempts)
+            Job(trial, most, role == FINAL and trial.seed == 0, setting.own, again)
             for trial in trials
             if (setting.name, role, trial) not in self._done
         ]

@@ -117,6 +117,10 @@ class SecondOrder:
                 raise spent
         return sum(spent for spent in self._spent if isinstance(spent, int))
 
+    def counted_by(self, other: SecondOrder) -> None:
+        """Take over what another step of the same model has counted: counting takes time."""
+        self._counts |= other._counts
+
     def state(self) -> list[Tensor]:
         """None: what it keeps between steps is one number, the damping."""
         return []
@@ -225,7 +229,9 @@ class _ConjugateGradients(SecondOrder):
 
     def _prepare(self, theta: Tensor, batch: Batch) -> None:
         self._key = ("product", len(batch))
-        self._product = self._gauss_newton(theta, batch)
+        self._product = self._counted(
+            ("outputs", len(batch)), lambda: self._gauss_newton(theta, batch)
+        )
         generator = torch.Generator(theta.device).manual_seed(0)
         signs = torch.randint(2, theta.shape, generator=generator, device=theta.device)
         signs = signs.to(theta.dtype) * 2 - 1

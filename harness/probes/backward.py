@@ -73,7 +73,7 @@ def of(workload: Workload, device: str, limits: Limits) -> Finding:
     }
     before = contention.read()
     timed = measure(calls, device=device, mode="host", limits=limits)
-    waited, _ = contention.shares(before, contention.read())
+    disturbed = contention.reasons(*contention.shares(before, contention.read()))
     values: dict[str, float | None] = {}
     why: dict[str, str] = {}
     runs: dict[str, Measurement] = {}
@@ -86,10 +86,10 @@ def of(workload: Workload, device: str, limits: Limits) -> Finding:
     # over the forward pass: both passes, of which one is the forward pass itself
     _ratios(values, "backward_over_forward", plain, forward, less=1)
     _ratios(values, "checkpointed_over_plain", again, plain)
-    if device == "cpu" and waited is not None and waited > contention.BUSY:
+    if device == "cpu" and disturbed:
         for name in [name for name in values if name.endswith(("_low", "_high"))]:
             values[name] = None
-            why[name] = f"not to be trusted: a thread waited {waited:.0%} of the time for a core"
+            why[name] = f"not to be trusted: {'; '.join(disturbed)}"
     for name, of_model in (("", model), ("_checkpointed", twin)):
         values[f"saved_bytes{name}"] = float(saved_bytes(workload, of_model, batch))
         values[f"peak_bytes{name}"] = _peak_bytes(both(of_model), device)

@@ -21,6 +21,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 import workloads
+from harness import contention
 from harness.environment import device_name
 from harness.iterations import Step
 from harness.probes.spec import Finding
@@ -66,7 +67,9 @@ def of(workload: Workload, device: str, steps: int) -> Finding:
     with _Elements() as rest:
         step(*batch)
     products = workload.flops.step * size
+    before = contention.read()
     shares = [_time_share(step, batch, device) for _ in range(steps)]
+    disturbed = contention.reasons(*contention.shares(before, contention.read()))
     known = [share for share in shares if share is not None]
     values = {
         "flops_products": float(products),
@@ -79,6 +82,9 @@ def of(workload: Workload, device: str, steps: int) -> Finding:
     names = ("time_share", "time_share_low", "time_share_high")
     why = {"flops_share": "it computes nothing"}
     why |= dict.fromkeys(names, "the profiler saw no operator")
+    if device == "cpu" and disturbed:
+        for name in names[1:]:
+            values[name], why[name] = None, f"not to be trusted: {'; '.join(disturbed)}"
     why = {key: reason for key, reason in why.items() if values[key] is None}
     at = f"batch {size}"
     return Finding(

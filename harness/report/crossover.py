@@ -9,7 +9,7 @@ from itertools import pairwise
 
 import pandas as pd
 
-from harness.noise import Floor
+from harness.noise import APART, Floor
 from harness.report.frame import judgeable
 from harness.report.words import whole
 from harness.verdict import FASTER, SLOWER, Ratio, verdicts
@@ -86,9 +86,9 @@ def device_ratio(table: pd.DataFrame) -> pd.DataFrame:
 
     Returns:
         one line each, in the order of `table`: those columns, kind, batch, value, low, high, n,
-        the smaller of the two numbers of samples, noise_floor, the higher of the two, verdict,
-        beyond that, and apart: in words, where the two are of different machines or runs, whose
-        each is; else "".
+        the smaller of the two numbers of samples, noise_floor, the higher of the two and APART at
+        least, verdict, beyond that, and apart: in words, where the two are of different machines
+        or runs, whose each is; else "".
     """
     rows = judgeable(table).drop_duplicates([*_KEY, "device"], keep="last")
     both = rows[rows["device"] == "cuda"].merge(
@@ -101,8 +101,8 @@ def device_ratio(table: pd.DataFrame) -> pd.DataFrame:
         n=both[["n", "n_cpu"]].min(axis=1),
         apart=_apart(both),
     )
-    # one device beside another is no A/A pair: the higher floor of the two is the least
-    found["noise_floor"] = both[["noise_floor", "noise_floor_cpu"]].max(axis=1)
+    # one device is not measured in turn with the other: the floors of both are the least
+    found["noise_floor"] = both[["noise_floor", "noise_floor_cpu"]].max(axis=1).clip(lower=APART)
     ends = zip(*(found[name] for name in ("value", "low", "high", "noise_floor")), strict=True)
     ratios = [Ratio(value, low, high, Floor(share, 0)) for value, low, high, share in ends]
     return found.assign(verdict=pd.Series(verdicts(ratios), index=found.index, dtype="object"))

@@ -187,10 +187,10 @@ def _seeds(values: Sequence[float], curves: Sequence[Curve]) -> str:
 
 
 def _floor(evidence: Evidence, device: str) -> float:
-    """How far apart the times of one thing appear there, as far as the run knows."""
+    """How far apart the times of one thing appear there: trials are minutes apart."""
     rows = evidence.rows
     found = rows.loc[(rows["device"] == device) & (rows["mode"] == "host"), "noise_floor"]
-    return float(found.max()) if found.notna().any() else noise.ASSUMED
+    return max(float(found.max()), noise.APART) if found.notna().any() else noise.APART
 
 
 def _tuning(evidence: Evidence, curves: Sequence[Curve]) -> dict[_Setting, list[Curve]]:

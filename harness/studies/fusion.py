@@ -7,7 +7,7 @@ import pandas as pd
 from harness.report.frame import comparable
 from harness.report.words import plain, ratio, si, tally
 from harness.studies.spec import Evidence, Verdict, combined, not_measured
-from harness.studies.timed import OF_CLAIM
+from harness.studies.timed import is_faster
 
 CLAIM = "Fusing operations saves time, as it saves memory traffic."
 NEEDS = "Fused kernels beside the operations they fuse, on a device with a measured roof."
@@ -33,7 +33,7 @@ def judge(evidence: Evidence) -> Verdict:
         order = chosen.sort_values("speedup", kind="stable")
         # the least and the most: the best alone would be better than what it stands for
         ends = [order.iloc[i] for i in dict.fromkeys((0, len(order) - 1))]
-        verdicts += [OF_CLAIM[verdict] for verdict in found]
+        verdicts += map(is_faster, found, chosen["speedup_low"])
         effects.append(f"{subject} {' to '.join(map(_speedup, ends))}")
         told = (
             f"{_speedup(end)} ({end['case']}{_roof(evidence, end)}{_memory(evidence, end)})"

@@ -12,7 +12,7 @@ from harness.report.crossover import crossing, device_ratio
 from harness.report.frame import judgeable
 from harness.report.words import count, plain, ratio, tally
 from harness.studies.spec import Evidence, Verdict, combined, not_measured
-from harness.studies.timed import OF_CLAIM, left_out
+from harness.studies.timed import is_faster, left_out
 from harness.verdict import FASTER, SAME, SLOWER, Ratio, verdicts
 
 CLAIM = "GPUs make neural networks fast."
@@ -47,7 +47,7 @@ def judge(evidence: Evidence) -> Verdict:
         *([without] if without else []),
         f"On {plain(', '.join(names))}",
     ]
-    found = combined([OF_CLAIM[verdict] for verdict in pairs["verdict"]])
+    found = combined([*map(is_faster, pairs["verdict"], pairs["low"])])
     return Verdict(found, f"{'. '.join(words)}.", effect, len(pairs))
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from harness.noise import Floor
+from harness.noise import APART, Floor
 from harness.report.frame import judgeable, workloads
 from harness.report.words import count, plain, ratio, whole
 from harness.studies.spec import Evidence, Verdict, combined, not_measured
-from harness.studies.timed import OF_CLAIM, left_out
+from harness.studies.timed import is_faster, left_out
 from harness.verdict import VERDICTS, Ratio, verdicts
 
 CLAIM = "A step on a mini-batch costs less than one on a large batch."
@@ -32,7 +32,7 @@ def judge(evidence: Evidence) -> Verdict:
             float(middle[-1] / middle[0]),
             float(low[-1] / high[0]),
             float(high[-1] / low[0]),
-            Floor(float(max(floor[0], floor[-1])), 0),
+            Floor(float(max(floor[0], floor[-1], APART)), 0),
         )
         ratios.append(found)
         names.append(plain(name))
@@ -50,10 +50,12 @@ def judge(evidence: Evidence) -> Verdict:
     effect = " to ".join(f"{ratio(*ratios[i][:3])}×" for i in dict.fromkeys((order[0], order[-1])))
     words = (
         f"Of {count(len(ratios), 'case')} the step on the small batch is {_tally(judged)}; the "
-        f"large one takes {', and '.join(ends)} (on {', '.join(sorted(set(names)))})."
+        f"large one takes {', and '.join(ends)} (on {', '.join(sorted(set(names)))}, judged "
+        f"beyond the {APART:.0%} by which what is not measured in turn may be apart)."
     )
     words = f"{words} {without}." if without else words
-    return Verdict(combined([OF_CLAIM[v] for v in judged]), words, effect, len(ratios))
+    of_claim = [is_faster(v, r.low) for v, r in zip(judged, ratios, strict=True)]
+    return Verdict(combined(of_claim), words, effect, len(ratios))
 
 
 def _tally(judged: list[str]) -> str:

@@ -33,18 +33,21 @@ def judge(evidence: Evidence) -> Verdict:
             if (share := f.values.get("time_share")) is not None
             for ends in [[f.values.get(f"time_share_{end}") for end in ("low", "high")]]
         ]
+        # of FLOPs as the probe counts them, one an element whatever is done to it: at most so many
         verdicts += [SUPPORTED if share >= NEARLY_ALL else REFUTED for share in counted]
         verdicts += [_of_time(low, high) for _, low, high in timed]
         total += len(found)
         if counted and timed:
             flops = [f"{share:.0%}" for share in (min(counted), max(counted))]
             times = [f"{share:.0%}" for share in (min(timed)[0], max(timed)[0])]
-            effects.append(f"{flops[0]} to {flops[1]} of FLOPs, {times[0]} to {times[1]} of time")
+            of_flops = f"at most {flops[0]} to {flops[1]} of FLOPs"
+            effects.append(f"{of_flops}, {times[0]} to {times[1]} of time")
+            many = sum(share >= NEARLY_ALL for share in counted)
+            often = sum(_of_time(*ends) == SUPPORTED for _, *ends in timed)
             words.append(
-                f"products and convolutions have {effects[-1]} of a training step, and at least "
-                f"{NEARLY_ALL:.0%} of the FLOPs in {sum(s >= NEARLY_ALL for s in counted)} of "
-                f"{len(counted)} workloads, of the time in "
-                f"{sum(_of_time(*ends) == SUPPORTED for _, *ends in timed)} of {len(timed)} "
+                f"products and convolutions have {effects[-1]} of a training step, and "
+                f"{NEARLY_ALL:.0%} or more of the FLOPs in {many} of {len(counted)} workloads, "
+                f"of the time in {often} of {len(timed)} "
                 f"(on {plain(found[0].device_name)})"
             )
     if not words:

@@ -11,8 +11,16 @@ from harness.studies.spec import REFUTED, SUPPORTED, UNCLEAR
 from harness.verdict import FASTER, SAME, SLOWER
 from harness.verdict import UNCLEAR as UNTOLD
 
-# of a claim that something is faster: the same is not faster
 OF_CLAIM = {FASTER: SUPPORTED, SAME: REFUTED, SLOWER: REFUTED, UNTOLD: UNCLEAR}
+
+
+def is_faster(verdict: str, low: float) -> str:
+    """What a verdict on a ratio says of the claim that something is faster.
+
+    The same is not faster; unless its interval, from `low` on, is all above 1, where it is only
+    the run's noise that may hide how much it is.
+    """
+    return UNCLEAR if verdict == SAME and low > 1 else OF_CLAIM[verdict]
 
 
 def left_out(rows: pd.DataFrame) -> str:

@@ -99,16 +99,24 @@ def test_a_gpus_cache_is_measured_without_launches(monkeypatch):
 
 @pytest.mark.parametrize(
     ("mode", "seconds", "above"),
-    [("warm", 0.95, False), ("graph", 0.85, True), ("cold", 0.95, True), ("cold", 1.0, False)],
+    [("warm", 0.95, False), ("graph", 0.85, True), ("cold", 0.95, False), ("cold", 0.85, True)],
 )
 def test_what_the_last_iteration_left_in_the_cache_is_no_wonder(mode, seconds, above, monkeypatch):
-    """A case ten times as large as the cache may find a tenth of itself there."""
+    """A case ten times as large as the last cache may find a tenth of itself there, or leave it."""
     copy = roofline.copy("cpu", MEMORY)
-    monkeypatch.setattr(roofline, "cache_bytes", lambda device: copy.bytes // 10)
+    monkeypatch.setattr(roofline, "cpu_cache_bytes", lambda: {2: 2**20, 3: copy.bytes // 10})
     roofs = Roofs("cpu", lambda comparison, mode: 1.0)
     found = roofs.share(copy, seconds, seconds, mode)
     assert found["above_roof"] is above
     assert found["roof_share"] == pytest.approx(1 / seconds)
+
+
+@pytest.mark.parametrize(("mode", "seconds", "above"), [("cold", 0.6, False), ("cold", 0.4, True)])
+def test_no_more_than_half_of_a_cold_case_is_left_to_be_written(mode, seconds, above, monkeypatch):
+    copy = roofline.copy("cpu", MEMORY)
+    monkeypatch.setattr(roofline, "cpu_cache_bytes", lambda: {2: 2**20, 3: 2 * copy.bytes})
+    found = Roofs("cpu", lambda comparison, mode: 1.0).share(copy, seconds, seconds, mode)
+    assert found["above_roof"] is above
 
 
 def pretended_memory(monkeypatch):
@@ -167,7 +175,8 @@ def test_what_fails_after_it_was_timed_is_its_own_row_and_the_others_go_on(monke
     assert "after it was timed: RuntimeError: CUDA error" in found["broken"].fields["reason"]
 
 
-def test_the_share_of_a_roof_and_what_is_above_it():
+def test_the_share_of_a_roof_and_what_is_above_it(monkeypatch):
+    monkeypatch.setattr(roofline, "cpu_cache_bytes", lambda: {2: 2**18})
     copy = roofline.copy("cpu", MEMORY)
     roofs = Roofs("cpu", lambda comparison, mode: 1.0)
     assert roofs.share(copy, 2.0, 2.2, "cold") == {

@@ -120,7 +120,7 @@ def test_its_caption_says_devices_mode_n_and_confidence():
     for words in (
         *(f"{SYNTHETIC} cpu, 2 threads", f"{SYNTHETIC} cuda"),
         "the largest case of each operation, bfloat16, mode cold, 95 % intervals, n = 120 samples",
-        "mode host, 95 % intervals, n = 7 to 120 samples; shaded: noise floor, 2.00 %",
+        "mode host, 95 % intervals, n = 7 to 120 samples; shaded: noise floor, 10.0 %",
         "3 seeds a batch size and their median, 12 of 12 trials at the target",
     ):
         assert words in told

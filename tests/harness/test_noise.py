@@ -66,6 +66,9 @@ def test_what_lasts_is_what_the_pairs_own_errors_do_not_explain():
     assert noise.floor(unsure).share == noise.floor(sure).share
     assert noise.floor(unsure).lasting < 0.3 * noise.floor(sure).lasting
     assert noise.floor(sure).lasting == pytest.approx(math.log(1.02), rel=1e-3)
+    # a half of few degrees of freedom stands for a smaller error, which explains less
+    few = [(*one, 3.0) for one in unsure]
+    assert noise.floor(unsure).lasting < noise.floor(few).lasting < noise.floor(sure).lasting
     # where only the share is known it is the limit
     assert Floor(0.02, 0).lasting == pytest.approx(math.log(1.02) / 1.96, rel=1e-3)
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import workloads
-from harness import probes
+from harness import contention, probes
 from harness.probes import backward, products
 from harness.probes.spec import decode, encode
 from harness.timing import Limits
@@ -94,3 +94,24 @@ def test_the_backward_pass_is_timed_beside_the_forward_one():
     for name, value in values.items():
         assert value is not None or found.why.get(name), name
     assert decode(encode(found)) == found
+
+
+@pytest.mark.parametrize(
+    ("shares", "why"),
+    [
+        ((0.3, 0.0), "not to be trusted: contended: a thread waited 30% of the time for a core"),
+        ((0.0, 0.3), "not to be trusted: the hypervisor gave the cores to others 30% of the time"),
+        ((0.0, 0.0), None),
+    ],
+)
+def test_no_interval_stands_on_a_time_that_others_had_the_cores_for(monkeypatch, shares, why):
+    monkeypatch.setattr(contention, "shares", lambda before, after: shares)
+    limits = Limits(min_sampled_s=0.01, max_samples=8, max_s=0.1, warmup_s=0.0, max_warmup_s=0.0)
+    timed = backward.of(workloads.load("deep_mlp"), "cpu", limits)
+    shared = products.of(workloads.load("neuron"), "cpu", 2)
+    for found, end in ((timed, "backward_over_forward_low"), (shared, "time_share_high")):
+        if why:
+            assert (found.values[end], found.why[end]) == (None, why)
+        else:  # so short a look may have no interval
+            assert "not to be trusted" not in found.why.get(end, "")
+    assert shared.values["time_share"] is not None and shared.values["flops_share"] is not None

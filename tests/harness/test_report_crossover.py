@@ -111,7 +111,9 @@ def test_where_no_verdict_is_given_no_crossover_is_told():
         ]
         return device_ratio(frame(rows))
 
-    within = lines(1.005, 1.006)  # both intervals exclude 1, and the noise floor is 2 %
+    within = lines(
+        1.005, 1.006
+    )  # both intervals exclude 1, and what was minutes apart has a floor of 10 %
     assert within["verdict"].tolist() == ["same", "same"] and (within["low"] > 1).all()
     assert crossing(within).words == (
         "GPU's median is ahead, and at batch 2 the two are still same or unclear"
@@ -121,6 +123,6 @@ def test_where_no_verdict_is_given_no_crossover_is_told():
     assert "same or unclear" in crossing(lines(0.995, 0.995)).words
     found = crossing(lines(0.5, 1.005, 2.0))
     assert 1 < found.low < found.batch < 2 < found.high < 4
-    many = lines(1.03, *[1.0] * 200, spread=0.01)  # no longer after as many comparisons (Holm)
+    many = lines(1.2, *[1.0] * 200, spread=0.05)  # no longer after as many comparisons (Holm)
     assert many["verdict"].iloc[0] == "unclear" and many["low"].iloc[0] > 1
     assert crossing(many.iloc[:1]).words == "same or unclear at the only measured batch, 1"

@@ -25,6 +25,7 @@ from harness.studies.spec import (
     Verdict,
     combined,
 )
+from harness.studies.timed import is_faster
 from tests.harness.make_curves import curves as all_curves
 from tests.harness.make_evidence import (
     NEVER,
@@ -50,6 +51,20 @@ def test_a_study_gives_each_verdict_by_its_evidence(name):
         sound(found)
     verdicts = {expected for expected, _ in CASES[name]}
     assert verdicts >= {SUPPORTED, REFUTED, UNCLEAR}
+
+
+@pytest.mark.parametrize(
+    ("verdict", "low", "expected"),
+    [
+        ("faster", 1.2, SUPPORTED),
+        ("slower", 0.8, REFUTED),
+        ("same", 0.99, REFUTED),
+        ("same", 1.02, UNCLEAR),  # it is faster, by less than a noisy run can tell
+        ("unclear", 0.9, UNCLEAR),
+    ],
+)
+def test_noise_refutes_no_claim(verdict, low, expected):
+    assert is_faster(verdict, low) == expected
 
 
 def sound(found):

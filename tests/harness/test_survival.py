@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+import scipy.stats
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -140,9 +141,13 @@ def test_kaplan_meier_covers_the_true_survival(at):
 
 
 def test_a_ratio_is_the_geometric_mean_of_the_seeds_ratios():
-    ratio, low, high = paired_ratio([2, 8, 12, 2, 8, 12], [1, 2, 3, 1, 2, 3])
-    assert ratio == pytest.approx((2 * 4 * 4) ** (1 / 3))
-    assert 2 <= low < ratio < high <= 4 + 1e-12
+    """With Student's interval."""
+    a, b = [2, 8, 12, 3, 9], [1, 2, 3, 1, 4]
+    ratio, low, high = paired_ratio(a, b, 0.9)
+    logs = np.log(np.divide(a, b))
+    known = scipy.stats.ttest_1samp(logs, 0.0).confidence_interval(0.9)
+    assert ratio == pytest.approx(scipy.stats.gmean(np.divide(a, b)))
+    assert (low, high) == pytest.approx((math.exp(known.low), math.exp(known.high)))
 
 
 def test_what_the_seeds_have_in_common_cancels():
@@ -197,6 +202,12 @@ def test_paired_ratios_are_covered(seeds, budget):
         _, low, high = paired_ratio(np.where(a > budget, INF, a), np.where(b > budget, INF, b))
         covered += low <= 1.5 <= high
     assert covered / 400 >= 0.9
+
+
+def test_five_pairs_cover_what_they_say():
+    logs = np.random.default_rng(6).normal(0, 0.2, (2000, 5))
+    intervals = [paired_ratio(np.exp(x), np.ones(5))[1:] for x in logs]
+    assert 0.94 <= np.mean([low <= 1 <= high for low, high in intervals]) <= 0.96
 
 
 def test_infinite_draws_are_ordered_like_others():

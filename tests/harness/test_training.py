@@ -11,9 +11,10 @@ from torch import nn
 from torch.nn import functional as F
 
 import workloads
-from harness import train, training
+from harness import meter, train, training
 from harness.__main__ import main
 from harness.curve import CENSORED, DIVERGED, FAILED, REACHED, Trial
+from workloads import flops
 from workloads.spec import Batch, Data, Flops, Target, Workload
 
 PARABOLA = Batch(torch.ones(8, 1), torch.zeros(8, 1))
@@ -215,3 +216,25 @@ def test_bad_input_is_one_line(capsys, arguments, message):
 def test_a_gpu_that_is_not_there_is_one_line():
     with pytest.raises(train.CannotTrain, match=r"no CUDA device: .*; train on --device cpu"):
         train.run(train.Options("linear_regression", device="cuda"))
+
+
+@pytest.mark.parametrize("optimizer", ["newton", "natural_gradient", "natural_gradient_cg"])
+def test_nothing_is_counted_inside_the_clock(monkeypatch, optimizer):
+    """Counting a second-order step's FLOPs takes as long as the step: the warm-up does it."""
+    counted = []
+    count = flops.count
+    monkeypatch.setattr(flops, "count", lambda work: counted.append(inside[-1]) or count(work))
+    inside = [False]
+
+    class Watched(meter.Meter):
+        def __enter__(self):
+            inside.append(True)
+            super().__enter__()
+
+        def __exit__(self, *raised):
+            super().__exit__(*raised)
+            inside.append(False)
+
+    monkeypatch.setattr(meter, "Meter", Watched)
+    found = training.run(Trial("linear_regression", optimizer, 353, 1.0, 0), max_steps=2)
+    assert found.points[-1].flops and counted and not any(counted)

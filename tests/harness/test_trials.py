@@ -186,41 +186,47 @@ def table(run):
     return {row.id: [row.extra_info[key] for key in keys] for row in rows}, steps
 
 
+@pytest.fixture
+def disturbed(monkeypatch):
+    """Trials in which others had the cores for the shares that a test says; those left over."""
+
+    def install(shares):
+        left = iter(shares)
+
+        def run(trial, workload=None, *, max_steps, show):
+            return dataclasses.replace(ended(trial, 10, max_steps), waited_share=next(left))
+
+        monkeypatch.setattr(training, "run", run)
+        return left
+
+    return install
+
+
 @pytest.mark.parametrize(
-    ("shares", "attempts", "counts"),
+    ("shares", "again_until", "counts"),
     [
-        ([0.5, 0.0], 3, 2),
-        ([0.0, 0.5], 3, 1),  # what was left alone is not run again, however long it took
-        ([0.5, 0.5, 0.0, 0.0], 3, 3),
-        ([0.5, 0.4, 0.3, 0.0], 3, 3),  # the last, and its time is none
-        ([0.5, 0.0], 1, 1),
+        ([0.5, 0.0], math.inf, 2),
+        ([0.0, 0.5], math.inf, 1),  # what was left alone is not run again, however long it took
+        ([0.5, 0.5, 0.0, 0.0], math.inf, 3),
+        ([0.5, 0.4, 0.3, 0.0], math.inf, 3),  # the last, and its time is none
+        ([0.5, 0.0], 0.0, 1),  # a budget that is spent
     ],
 )
-def test_a_trial_is_run_again_where_others_had_the_cores(monkeypatch, shares, attempts, counts):
-    left = iter(shares)
-
-    def run(trial, workload=None, *, max_steps, show):
-        return dataclasses.replace(ended(trial, 10, max_steps), waited_share=next(left))
-
-    monkeypatch.setattr(training, "run", run)
-    job = trials.Job(trials.Trial("neuron", "sgd", 32, 0.1, 0), 50, False, None, attempts)
+def test_a_trial_is_run_again_where_others_had_the_cores(disturbed, shares, again_until, counts):
+    left = disturbed(shares)
+    job = trials.Job(trials.Trial("neuron", "sgd", 32, 0.1, 0), 50, False, None, again_until)
     ((_, found),) = trials.here([job])
     assert (found.attempt, found.waited_share) == (counts, shares[counts - 1])
     assert len(list(left)) == len(shares) - counts
 
 
-def test_only_results_are_run_again(monkeypatch):
+def test_only_results_are_run_again_and_none_where_one_is_lost(disturbed):
     seen = []
-
-    def run(trial, workload=None, *, max_steps, show):
-        seen.append(trial.seed)
-        return dataclasses.replace(ended(trial, 10, max_steps), stolen_share=0.5)
-
-    monkeypatch.setattr(training, "run", run)
+    disturbed(seen.append(1) or 0.5 for _ in range(1000))
     outcome = trials.Runner("full", {}, lambda curve: None).run(TUNED, "cpu")
-    assert [seen.count(seed) for seed in range(5)] == [trials.ATTEMPTS] * 5
-    assert {c.attempt for c in outcome.finals} == {trials.ATTEMPTS}
+    assert [c.attempt for c in outcome.finals] == [trials.ATTEMPTS, 1, 1, 1, 1]
     assert {c.attempt for c in outcome.tuning} == {1}
+    assert len(seen) == len(outcome.tuning) + trials.ATTEMPTS + 4
     assert all(c.to_target("seconds") is None for c in outcome.finals)
 
 

@@ -31,7 +31,7 @@ INTRO = (
     "diverged as worse than all. It ends in a marker at the median cost of the target, which is "
     "the dashed line. Further to the left is better. In brackets are the least and the most of "
     "the seeds, which are too few for a 95 % interval; ∞ is a seed that did not get there. "
-    "Evaluation is not in the seconds; it is in the joules."
+    "Evaluation is in neither the seconds nor the joules."
 )
 
 DRAWN = ("samples", "flops", "seconds", "joules")
