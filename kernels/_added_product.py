@@ -15,7 +15,7 @@ from torch import Tensor
 
 from kernels import _launch
 from kernels._product import _describable, _descriptor
-from kernels._tiles import tile_of
+from kernels._tiles import tile_of, wide
 from kernels.spec import TRITON_TYPES, Build
 from kernels.tuning import Choice, Config, chosen
 
@@ -135,13 +135,15 @@ def select(a: Tensor, b: Tensor, out: Tensor) -> tuple[str, Config]:
     (M, K), N = a.shape, b.shape[1]
     architecture = _architecture(a)
     arithmetic = _launch.float32_precision() if a.dtype == torch.float32 else "half"
-    shape = "whole" if M % 16 == N % 16 == K % 16 == 0 else "ragged"
+    shape = "ragged"
     if (
         (arithmetic, "tma") in CONFIGS[architecture]
         and out.dtype == a.dtype  # a tile of float32 would not fit into shared memory
         and all(map(_describable, (a, b, out)))
     ):
         shape = "tma"
+    elif M % 16 == N % 16 == K % 16 == 0 and wide(a) and wide(b) and wide(out):
+        shape = "whole"
     dtype = str(a.dtype).removeprefix("torch.") if arithmetic == "half" else arithmetic
     allowed = candidates(architecture, arithmetic, shape)
     return shape, chosen("linear_cross_entropy", f"{dtype} {shape}", allowed, a.device)

@@ -13,7 +13,7 @@ from triton.tools.tensor_descriptor import TensorDescriptor
 
 from kernels import _launch
 from kernels._activations import activate
-from kernels._tiles import product, quickest, tile_of
+from kernels._tiles import product, quickest, tile_of, wide
 from kernels.tuning import Config, chosen
 
 
@@ -151,7 +151,10 @@ ALTERNATIVES: dict[str, dict[tuple[str, str], tuple[Config, ...]]] = {
 
 
 def shape_class(M: int, N: int, K: int) -> str:
-    """Which configuration a layer of these sizes takes where no descriptor can be used."""
+    """Which configuration a layer of these sizes takes where no descriptor can be used.
+
+    Where it is "large", an operand that is not `wide` makes it "ragged"; see select.
+    """
     if M <= 16:
         return "few rows"  # reads the weight and does little else: many programs, deep pipeline
     if N <= 16:
@@ -194,6 +197,8 @@ def select(input: Tensor, weight: Tensor, output: Tensor) -> tuple[str, Config]:
         classes = ("tma", "tma narrow", *(["small"] if shape == "small" else []))
         tiles = {name: CONFIGS[architecture][arithmetic, name] for name in classes}
         shape = quickest(M, N, _launch.multiprocessors(input), tiles)
+    elif shape == "large" and not (wide(input) and wide(weight) and wide(output)):
+        shape = "ragged"  # whole sizes, but a view's strides or its address are not
     dtype = str(input.dtype).removeprefix("torch.") if arithmetic == "half" else arithmetic
     allowed = candidates(architecture, arithmetic, shape)
     return shape, chosen("linear", f"{dtype} {shape}", allowed, input.device)

@@ -12,7 +12,7 @@ from torch import Tensor
 from triton.tools.tensor_descriptor import TensorDescriptor
 
 from kernels import _launch
-from kernels._tiles import quickest
+from kernels._tiles import quickest, wide
 from kernels.tuning import Config, chosen
 
 
@@ -164,7 +164,10 @@ ALTERNATIVES: dict[str, dict[tuple[str, str], tuple[Config, ...]]] = {
 
 
 def shape_class(M: int, N: int, K: int) -> str:
-    """Which configuration a product of these sizes takes where no descriptor can be used."""
+    """Which configuration a product of these sizes takes where no descriptor can be used.
+
+    Where it is "large", an operand that is not `wide` makes it "ragged"; see select.
+    """
     if M <= 16:
         return "skinny"  # reads b and does little else: many programs, deep pipeline
     if M * N < 2048 * 2048:
@@ -231,6 +234,8 @@ def select(a: Tensor, b: Tensor, out: Tensor) -> tuple[str, Config]:
         classes = ("tma", "tma narrow", *(["small"] if shape == "small" else []))
         tiles = {name: CONFIGS[architecture][arithmetic, name] for name in classes}
         shape = quickest(M, N, _launch.multiprocessors(a), tiles)
+    elif shape == "large" and not (wide(a) and wide(b) and wide(out)):
+        shape = "ragged"  # whole sizes, but a view's strides or its address are not
     dtype = str(a.dtype).removeprefix("torch.") if arithmetic == "half" else arithmetic
     allowed = candidates(architecture, arithmetic, shape)
     return shape, chosen("matmul", f"{dtype} {shape}", allowed, a.device)

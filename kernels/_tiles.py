@@ -10,6 +10,7 @@ from collections.abc import Mapping
 
 import triton
 import triton.language as tl
+from torch import Tensor
 
 from kernels import _launch
 from kernels.tuning import Config
@@ -29,6 +30,18 @@ def quickest(M: int, N: int, multiprocessors: int, tiles: Mapping[str, Config]) 
         return _launch.cdiv(count, multiprocessors) * (tile.BLOCK_M + tile.BLOCK_N)
 
     return min(tiles, key=last)
+
+
+def wide(matrix: Tensor) -> bool:
+    """Whether Triton, told of its memory what a launch tells, moves 16 bytes of it at a time.
+
+    One stride of 1, the other and the address multiples of 16, in elements and in bytes: what its
+    launcher looks at. Narrow loads need registers for an address each: large tiles spill then.
+    """
+    outer, inner = matrix.stride()
+    if inner != 1:
+        outer, inner = inner, outer
+    return inner == 1 and outer % 16 == 0 and matrix.data_ptr() % 16 == 0
 
 
 @triton.jit

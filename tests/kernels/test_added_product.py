@@ -38,6 +38,23 @@ def test_every_configuration_of_the_added_product_past_its_block(
     )
 
 
+@pytest.mark.parametrize("architecture", added.CONFIGS)
+def test_the_added_products_tiles_follow_sizes_and_layout(monkeypatch, architecture):
+    monkeypatch.setattr(added, "_architecture", lambda operand: architecture)
+
+    def selected(a, b, out):
+        return added.select(a, b, out)[0]
+
+    a, b, out = (torch.empty(size) for size in ((64, 48), (48, 32), (64, 32)))
+    assert selected(a, b, out) == selected(a.t().contiguous().t(), b, out) == "whole"
+    assert selected(a[:63], b, out[:63]) == "ragged"
+    # whole sizes, but loads or stores of 4 bytes
+    assert selected(torch.empty(64, 49)[:, 1:], b, out) == "ragged"
+    assert selected(a, torch.empty(48 * 32 + 1)[1:].view(48, 32), out) == "ragged"
+    assert selected(a, b[:1, :1].expand(48, 32), out) == "ragged"
+    assert selected(a, b, torch.empty(64 * 32 + 1)[1:].view(64, 32)) == "ragged"
+
+
 def check_added(a, b, out):
     """out += a b by the rule, in out's dtype."""
     start, own = out.double(), (a.float() @ b.float() + out.float()).to(out.dtype)

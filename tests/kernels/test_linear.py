@@ -126,8 +126,11 @@ def test_selection_follows_sizes_and_layout(monkeypatch):
         input, weight, output = layer(2048, 2048, 64)
         assert selected(input, weight.t().contiguous().t(), output) == "large"
         assert selected(input[:1].expand(2048, 64), weight, output) == "large"
+        # whole sizes, but loads or stores of 2 bytes
         odd = torch.empty(2048 * 64 + 1, dtype=torch.float16)[1:].view(2048, 64)
-        assert selected(odd, weight, output) == "large"
+        assert selected(odd, weight, output) == "ragged"
+        assert selected(input, odd.new_empty(2048, 65)[:, 1:], output) == "ragged"
+        assert selected(input[:1, :1].expand(2048, 64), weight, output) == "ragged"
 
 
 @ALL_ACTIVATIONS

@@ -18,7 +18,7 @@ module = importlib.import_module("kernels.matmul")
 
 @pytest.fixture
 def hopper(device, monkeypatch):
-    """Sends all that descriptors can describe to Hopper's kernel; the launches that took it."""
+    """Sends all that descriptors can describe to Hopper's kernel; which took it, which did not."""
     if device == "cuda" and _launch.architecture(torch.empty(0, device=device)) != "sm_90":
         pytest.skip("needs a Hopper or Blackwell GPU")
     shapes, launch = [], _product.launch
@@ -28,7 +28,10 @@ def hopper(device, monkeypatch):
     monkeypatch.setattr(
         _product,
         "launch",
-        lambda a, b, out, shape, tile: (shapes.append(shape), launch(a, b, out, shape, tile)),
+        lambda a, b, out, shape, tile: (
+            shapes.append("tma" if shape == "tma" else "plain"),
+            launch(a, b, out, shape, tile),
+        ),
     )
     return shapes
 
@@ -90,7 +93,7 @@ def test_hopper_reads_and_writes_nothing_past_ragged_edges(device, hopper, store
 def test_what_a_descriptor_cannot_describe_takes_the_plain_kernel(device, hopper, spoil):
     a = spoil[1](random(device, torch.float16, 32, 48))
     check(a, random(device, torch.float16, a.shape[1], 24, seed=1))
-    assert hopper[0] == "large"
+    assert hopper[0] == "plain"
 
 
 def test_a_transposed_output_takes_the_plain_kernel(device, hopper):
@@ -99,19 +102,19 @@ def test_a_transposed_output_takes_the_plain_kernel(device, hopper):
     module._product(a, b, c)
     true = a.cpu().double() @ b.cpu().double()
     assert_close_as_torch(c, true, a @ b, module.magnitude(a, b))
-    assert hopper == ["large"]
+    assert hopper == ["plain"]
 
 
 def test_hopper_without_products(device, hopper):
     a, b = (torch.ones(s, dtype=torch.float16, device=device) for s in ((24, 0), (0, 32)))
-    assert not kernels.matmul(a, b).any() and hopper == ["large"]
+    assert not kernels.matmul(a, b).any() and hopper == ["plain"]
 
 
 def test_hopper_gradient_of_no_rows(device, hopper):
     """a^T dc of no rows: their strides are those that a descriptor needs, but nothing is there."""
     a, b, grad = (random(device, torch.float16, *size) for size in ((0, 64), (64, 32), (0, 32)))
     kernels.matmul(a, b.requires_grad_()).backward(grad)
-    assert not b.grad.any() and hopper == ["large"]
+    assert not b.grad.any() and hopper == ["plain"]
 
 
 @pytest.mark.parametrize(
@@ -140,6 +143,32 @@ def test_large_half_products_go_to_hoppers_kernel(monkeypatch, sizes, dtype, arc
     arithmetic = "ieee" if dtype == torch.float32 else "half"
     tile = _product.CONFIGS[architecture][arithmetic, shape]
     assert _product.select(a, b, out) == (shape, tile)
+
+
+@pytest.mark.parametrize("architecture", _product.CONFIGS)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16], ids=str)
+@pytest.mark.parametrize("which", ["a", "b", "out"])
+def test_a_view_that_is_read_or_written_narrowly_takes_the_tiles_for_it(
+    monkeypatch, architecture, dtype, which
+):
+    """All sizes are whole: with the large tiles the addresses would not fit into registers."""
+    monkeypatch.setattr(_launch, "architecture", lambda operand: architecture)
+    monkeypatch.setattr(_launch, "multiprocessors", lambda operand: 132)
+    sizes = {"a": (2048, 64), "b": (64, 2048), "out": (2048, 2048)}
+    whole = {name: torch.empty(size, dtype=dtype) for name, size in sizes.items()}
+    rows, columns = sizes[which]
+    for narrow in (
+        torch.empty(rows, columns + 1, dtype=dtype)[:, 1:],
+        torch.empty(columns, rows + 1, dtype=dtype)[:, :-1].t(),
+        torch.empty(rows * columns + 1, dtype=dtype)[1:].view(rows, columns),
+        torch.empty(rows, 2 * columns, dtype=dtype)[:, ::2],
+        torch.empty(1, 1, dtype=dtype).expand(rows, columns),
+    ):
+        assert _product.select(**{**whole, which: narrow})[0] == "ragged"
+    if dtype == torch.float32 or architecture == "sm_80":
+        transposed = torch.empty(columns, rows, dtype=dtype).t()
+        for wide in (transposed, torch.empty(rows, columns + 16, dtype=dtype)[:, 16:]):
+            assert _product.select(**{**whole, which: wide})[0] == "large"
 
 
 def test_a_tile_is_stored_in_halves_only_where_the_stages_leave_no_room():
