@@ -30,8 +30,9 @@ from what the compiler makes of it (python -m harness compile; triton 3.6.0 and 
 
 Where it should lose to torch's cuBLAS: no split along K, so few rows with a long K leave
 multiprocessors idle; large products whose rows are not 16-byte aligned, such as an output of 50257
-columns without padding; no warp specialisation; a launch from Python, with three descriptors
-encoded for each large product, so tiny products cost more host time.
+columns without padding; TF32 on Hopper, whose operands pass through registers to be rounded there,
+so that no product is in flight while the next one's are; no warp specialisation; a launch from
+Python, with three descriptors encoded for each large product, so tiny products cost more host time.
 """
 
 from __future__ import annotations

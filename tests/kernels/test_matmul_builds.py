@@ -1,6 +1,11 @@
 """What kernels/matmul.py declares to be built is what it launches, in each configuration."""
 
 import importlib
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -39,3 +44,35 @@ def test_every_configuration_in_every_dtype_and_layout(architecture):
 def test_only_exact_float32_and_few_rows_may_do_without_matrix_units(architecture):
     for build in module.OPERATION.builds(architecture):
         assert build.matrix != ("ieee" in build.configuration or "skinny" in build.configuration)
+
+
+ROUNDINGS = """
+import json
+from harness.compile import _build
+from kernels import _added_product, _linear_builds, _product_builds
+
+def rounds(build):
+    return "cvt.rna.tf32" in _build(build, "sm_80").asm["ptx"]
+
+def by_arithmetic(builds):
+    words = [(build.configuration.split(), build) for build in builds]
+    some = {name: build for (name, shape, *_), build in words if shape in ("small", "whole")}
+    return {arithmetic: rounds(build) for arithmetic, build in some.items()}
+
+each = (_product_builds, _linear_builds, _added_product)
+print(json.dumps([by_arithmetic(module.builds("sm_80")) for module in each]))
+"""
+
+
+def test_only_tf32_is_rounded_and_in_every_product():
+    """By the kernel: the matrix units would cut the bits off, which is beyond twice torch's error.
+
+    A child, since here Triton may have been imported as an interpreter.
+    """
+    environment = {k: v for k, v in os.environ.items() if k != "TRITON_INTERPRET"}
+    root = Path(__file__).parents[2]
+    done = subprocess.run(
+        [sys.executable, "-c", ROUNDINGS], capture_output=True, text=True, cwd=root, env=environment
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == [{"half": False, "tf32": True, "ieee": False}] * 3
