@@ -35,7 +35,11 @@ def lines(run: Session, counts: Mapping[str, int], arguments: Sequence[str]) -> 
     if missing or late:
         why = "the GPU was brought down" if run.gpu_lost else "the budget was spent"
         why = "interrupted" if missing else why
-        given = [a for a in arguments if not a.startswith("--resume")]
+        given = [
+            a
+            for before, a in zip(["", *arguments], arguments, strict=False)
+            if not a.startswith("--resume") and before != "--resume"
+        ]
         again = " ".join(shlex.quote(a) for a in [*given, f"--resume={run.run}"])
         many = len(missing) + len(late)
         are = "are" if many > 1 else "is"

@@ -45,6 +45,10 @@ class Comparison:
         not_measured: by provider, why it is not measured here.
         in_place: the providers that may write over their inputs.
         expected_s: seconds of an iteration, where they are known beforehand: a self-check's.
+
+    Raises:
+        TypeError: a name that is no text.
+        ValueError: flops, bytes or a batch that is no int (`int(...)` makes one) of 0 or more.
     """
 
     subject: str
@@ -65,6 +69,16 @@ class Comparison:
     not_measured: Mapping[str, str] = field(default_factory=dict)
     expected_s: float | None = None
     in_place: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        # what a row could not hold, or could not be read back with, is refused before it is timed
+        for name in ("subject", "case", "dtype", "direction", "baseline", "kind"):
+            if not isinstance(given := getattr(self, name), str):
+                raise TypeError(f"a comparison's {name}: {given!r} is no text")
+        for name in ("flops", "bytes", "batch"):
+            given = getattr(self, name)
+            if given is not None and (type(given) is not int or given < 0):
+                raise ValueError(f"a comparison's {name}: {given!r} is no int of 0 or more")
 
 
 class Checker:

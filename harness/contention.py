@@ -92,10 +92,10 @@ def _threads() -> dict[str, tuple[float, float]]:
 
 
 def _stolen_s() -> dict[str, float] | None:
-    ours = {f"cpu{core}" for core in os.sched_getaffinity(0)}
     try:
+        ours = {f"cpu{core}" for core in os.sched_getaffinity(0)}
         cores = (line.split() for line in (PROC / "stat").read_text().splitlines())
         tick = os.sysconf("SC_CLK_TCK")
         return {c[0]: int(c[8]) / tick for c in cores if c and c[0] in ours} or None
-    except (OSError, ValueError, IndexError):
+    except (OSError, ValueError, IndexError, AttributeError):  # the last: no Linux
         return None

@@ -221,7 +221,7 @@ def decode(line: str) -> Curve:
         trial = Trial(**raw.pop("trial"))
         points = tuple(Point(*values) for values in raw.pop("points"))
         curve = Curve(trial=trial, points=points, **raw)
-    except TypeError as error:
+    except (TypeError, KeyError) as error:
         raise ValueError(f"not a curve: {str(error)[:80]}") from None
     _check(trial, _TRIAL)
     _check(curve, _CURVE)
@@ -236,6 +236,7 @@ def decode(line: str) -> Curve:
 
 _NUMBER, _MAYBE = (int, float), (int, float, type(None))
 _TRIAL = {"workload": str, "optimizer": str, "batch": int, "learning_rate": _NUMBER, "seed": int}
+_TRIAL |= {"device": str}
 _CURVE = {
     **{"metric": str, "target": _NUMBER, "lower_is_better": bool, "status": str},
     **{"reason": (str, type(None)), "device_name": str, "threads": int, "why": dict},

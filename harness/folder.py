@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -49,7 +50,15 @@ class Folder:
         commit = f"-{git['commit'][:7]}" if git.get("commit") else ""
         stem = f"{datetime.now(UTC):%Y%m%d-%H%M%S}{commit}"
         names = (stem if i == 1 else f"{stem}-{i}" for i in range(1, 100))
-        return next(p for n in names if not (p := machine / n).exists())
+        try:
+            machine.mkdir(parents=True, exist_ok=True)
+            for name in names:
+                with contextlib.suppress(FileExistsError):  # of a run that began in this second
+                    (machine / name).mkdir()
+                    return machine / name
+        except OSError as error:
+            raise store.StoreError(store.cannot_begin(machine, error)) from None
+        raise store.StoreError(f"too many runs in {machine} began in one second: try again")
 
     def _resumed(self, results: Path, resume: str, machine: str) -> Path:
         run = store.find(results, resume)

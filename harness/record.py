@@ -216,7 +216,7 @@ def decode(line: str) -> Row:
     params, info, samples = raw.get("params"), raw.get("extra_info"), raw.get("samples")
     if not isinstance(params, dict) or not isinstance(info, dict) or not isinstance(samples, list):
         raise ValueError("params, extra_info or samples is missing or of the wrong type")
-    if not all(type(s) in (int, float) and 0 < s < math.inf for s in samples):
+    if not all(type(s) in (int, float) and 0 < s < 1e308 for s in samples):
         raise ValueError("a sample is not a positive, finite number")
     for key, (wanted, required) in FIELDS.items():
         _check(key, info.get(key), wanted, required)

@@ -237,9 +237,9 @@ class Session:
         return rows
 
     def _put_waiting(self) -> None:
-        rows, self._waiting = self._waiting, []
-        if rows:
-            self.folder.put(rows)
+        if self._waiting:
+            self.folder.put(self._waiting)
+        self._waiting = []
 
     def _look_again(self, rows: Sequence[Row]) -> None:
         """A kernel that reads where nothing is ends this process's use of its GPU: what would come

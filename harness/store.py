@@ -14,6 +14,7 @@ import errno
 import json
 import os
 import re
+import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -54,14 +55,15 @@ class Store:
 
     def __init__(self, run: Path, environment: Mapping[str, Any]):
         self.run = run
-        begun = (run / ROWS).exists()
+        begun = False
         try:
+            begun = (run / ROWS).exists()
             run.mkdir(parents=True, exist_ok=True)
             if not (run / ENVIRONMENT).exists():
                 write_atomically(run / ENVIRONMENT, json.dumps(environment, indent=1))
             self._seal()
         except OSError as error:
-            why = _cannot_write(run, error) if begun else _cannot_begin(run, error)
+            why = _cannot_write(run, error) if begun else cannot_begin(run, error)
             raise StoreError(why) from None
 
     def _seal(self) -> None:
@@ -201,13 +203,16 @@ def find(results: Path, wanted: str) -> Path:
     Raises:
         StoreError: there is none, or several.
     """
-    if (Path(wanted) / ROWS).is_file():
-        return Path(wanted)
-    if Path(wanted).is_dir():
-        raise StoreError(f"no run in {wanted}: it has no {ROWS}")
-    if Path(wanted).name != wanted:
-        raise StoreError(f"no run in {wanted}: there is no such folder")
-    known = runs(results)
+    try:
+        if (Path(wanted) / ROWS).is_file():
+            return Path(wanted)
+        if Path(wanted).is_dir():
+            raise StoreError(f"no run in {wanted}: it has no {ROWS}")
+        if Path(wanted).name != wanted:
+            raise StoreError(f"no run in {wanted}: there is no such folder")
+        known = runs(results)
+    except OSError as error:  # a folder of another user's, a name that is too long
+        raise StoreError(f"no run in {wanted[:200]}: {error.strerror}") from None
     matching = known[:1] if wanted == "last" else [run for run in known if run.name == wanted]
     if len(matching) == 1:
         return matching[0]
@@ -283,11 +288,12 @@ def _cannot_write(run: Path, error: OSError) -> str:
     """Of a run that has begun: what it has measured stays there, and so does the rest."""
     return (
         f"cannot write results to {run}: {error.strerror or error}; see that it can be written and "
-        f"has space, then go on with --resume {run}"
+        f"has space, then go on with --resume={shlex.quote(str(run))}"
     )
 
 
-def _cannot_begin(run: Path, error: OSError) -> str:
+def cannot_begin(run: Path, error: OSError) -> str:
+    """Of a run that has measured nothing yet, in one line."""
     room = "free space there or " if error.errno in (errno.ENOSPC, errno.EDQUOT) else ""
     return (
         f"cannot write results to {run}: {error.strerror or error}; {room}choose another folder "

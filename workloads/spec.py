@@ -69,12 +69,20 @@ class Flops:
         backward: of its gradient.
         draw: of making the sample itself, where the model has a part in that: an agent acts.
         answer: of the model's call alone, where the loss does more; None for `forward`.
+
+    Raises:
+        ValueError: one that is no int of 0 or more.
     """
 
     forward: int
     backward: int
     draw: int = 0
     answer: int | None = None
+
+    def __post_init__(self) -> None:
+        for name, given in vars(self).items():
+            if given is not None and (type(given) is not int or given < 0):
+                raise ValueError(f"FLOPs {name}: {given!r} is no int of 0 or more")
 
     @property
     def step(self) -> int:

@@ -128,7 +128,7 @@ def test_the_last_words_say_whether_a_gpu_was_lost_or_never_there(lost):
     rows = {why: row(None, device="cuda", status="not_measured", reason=why) for why in reasons}
     run = SimpleNamespace(run="RUN", rows=rows, problems=[], members={}, probed={}, gpu_lost=lost)
     run.options, run.gpu_usable, run.gpu_reason = SimpleNamespace(devices=("cuda",)), False, "why"
-    told = [*closing.lines(run, {}, ["-k", "x"])]
+    told = [*closing.lines(run, {}, ["--resume", "last", "-k", "x"])]
     again = "2 rows are missing (the GPU was brought down); go on with: pytest -k x --resume=RUN"
     assert (again in told) is lost
     assert f"cuda {'was brought down' if lost else 'was asked for, and there is none'}: why" in told

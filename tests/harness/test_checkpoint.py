@@ -130,14 +130,16 @@ class Evil:
         return os.mkdir, (self._path,)
 
 
-@pytest.mark.parametrize("what", ["code", "cut short", "noise", "no dictionary"])
+@pytest.mark.parametrize(
+    "what", ["code", "cut short", b"\x00\x01 noise", b"0", b"h\x00", "no dictionary"]
+)
 def test_what_is_no_checkpoint_is_named_and_never_run(tmp_path, capsys, what):
     path = tmp_path / "checkpoint.pt"
     torch.save({"of": "t", "points": Evil(str(tmp_path / "run")) if what == "code" else []}, path)
     if what == "cut short":
         path.write_bytes(path.read_bytes()[:100])
-    if what == "noise":
-        path.write_bytes(b"\x00\x01 noise")
+    if isinstance(what, bytes):
+        path.write_bytes(what)
     if what == "no dictionary":
         torch.save([1], path)
     assert Checkpoint(path, "t").load() is None

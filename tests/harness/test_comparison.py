@@ -1,5 +1,6 @@
 """Wrong providers are refused before anything is timed."""
 
+import numpy as np
 import pytest
 import torch
 
@@ -135,3 +136,21 @@ def test_many_outputs_have_a_floor_of_one_millionth():
     largest = 4.0  # of 4096 normal sums, about
     assert wrong(lambda a, b: a + b + 0.1e-6 * largest, **kept) is None
     assert wrong(lambda a, b: a + b + 5e-6 * largest, **kept)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"flops": 2e9}, "flops: 2000000000.0 is no int of 0 or more"),
+        ({"bytes": np.int64(8)}, "bytes: .* is no int of 0 or more"),
+        ({"batch": -1}, "batch: -1 is no int"),
+        ({"batch": True}, "batch: True is no int"),
+        ({"case": 512}, "case: 512 is no text"),
+        ({"dtype": torch.float32}, "dtype: torch.float32 is no text"),
+    ],
+)
+def test_what_no_row_could_hold_is_refused_before_it_is_timed(change, words):
+    known = {"subject": "s", "case": "c", "dtype": "float32", "direction": "forward"}
+    rest = {"inputs": lambda seed: (), "providers": {}, "baseline": "torch", "reference": max}
+    with pytest.raises((TypeError, ValueError), match=words):
+        Comparison(**known | rest | change)

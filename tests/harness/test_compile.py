@@ -230,7 +230,10 @@ def test_an_interrupt_is_one_line_and_soon_over():
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )  # fmt: skip
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    if not children.exists():
+        pytest.skip("this kernel does not list a process's children")
     while len(children.read_text().split()) < 2:  # one keeps the resources
+        assert process.poll() is None, process.stderr.read()
         time.sleep(0.05)
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does: all of them
     _, said = process.communicate(timeout=300)

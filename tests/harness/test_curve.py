@@ -79,6 +79,7 @@ def test_a_curve_comes_back_from_its_line():
         ({"points": [[0, 0]]}, "not a curve"),
         ({"points": [["a", 0, 0, 0, 0, 0, 0, 0]]}, "steps is 'a'"),
         ({"trial": {"workload": "x"}}, "not a curve"),
+        ({"trial": dataclasses.asdict(TRIAL) | {"device": []}}, r"device is '\[\]'"),
         ({"points": [[0, 0, 0, 0, 0, 0, 0, 9.0]]}, "no evaluation met the target"),
         ({"surprise": 1}, "not a curve"),
         ({"points": [[10**400, 0, 0, 0, 0, 0, 0, 0]]}, "steps is '1000"),
@@ -99,5 +100,14 @@ def test_what_is_no_curve_at_all_is_refused(line):
 
 def test_every_field_is_checked():
     assert {f.name for f in dataclasses.fields(Point)} == set(curves._POINT)
+    assert {f.name for f in dataclasses.fields(Trial)} == set(curves._TRIAL)
     checked = {"trial", "points", *curves._CURVE}
     assert {f.name for f in dataclasses.fields(Curve)} == checked
+
+
+@pytest.mark.parametrize("left_out", ["trial", "points", "metric", "status"])
+def test_a_curve_without_a_part_is_none(left_out):
+    raw = json.loads(curves.encode(curve([point(0, 0.1)])))
+    del raw[left_out]
+    with pytest.raises(ValueError, match="not a curve"):
+        curves.decode(json.dumps(raw))

@@ -56,6 +56,7 @@ GOOD = json.loads(encode(row()))
         (json.dumps(GOOD | {"schema": 99}), "row schema 99"),
         (json.dumps(GOOD | {"id": 3}), "'id' is missing or not text"),
         (json.dumps(GOOD | {"samples": [0]}), "not a positive, finite number"),
+        (json.dumps(GOOD | {"samples": [10**400]}), "not a positive, finite number"),
         (json.dumps(GOOD | {"samples": [True]}), "not a positive, finite number"),
         (json.dumps(GOOD | {"samples": []}), "ok without samples"),
         (json.dumps(GOOD | {"samples": "x"}), "samples is missing or of the wrong type"),
@@ -111,7 +112,7 @@ def test_a_full_disk_leaves_the_file_as_it_was(tmp_path, monkeypatch):
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(
-        StoreError, match=f"No space left on device; see that .* go on with --resume {tmp_path}$"
+        StoreError, match=f"No space left on device; see that .* go on with --resume={tmp_path}$"
     ):
         target.append([row("b")])
     assert [r.id for r in store.read(tmp_path)[0]] == ["a"]
@@ -135,7 +136,7 @@ def test_a_run_that_was_never_begun_is_not_to_be_gone_on_with(tmp_path, monkeypa
         Store(tmp_path / "new", {})
     assert "--resume" not in str(caught.value)
     (tmp_path / "begun" / store.ENVIRONMENT).unlink()
-    with pytest.raises(StoreError, match=f"go on with --resume {tmp_path / 'begun'}$"):
+    with pytest.raises(StoreError, match=f"go on with --resume={tmp_path / 'begun'}$"):
         Store(tmp_path / "begun", {})
 
 
@@ -194,3 +195,18 @@ def test_why_a_run_cannot_begin_is_what_the_system_says(tmp_path, monkeypatch, c
     monkeypatch.setattr(Path, "mkdir", refuse)
     with pytest.raises(StoreError, match=words):
         Store(tmp_path / "run", {})
+
+
+@pytest.mark.parametrize(
+    "error", [PermissionError(13, "Permission denied"), OSError(36, "too long")]
+)
+def test_a_folder_that_cannot_be_looked_into_is_one_line(tmp_path, monkeypatch, error):
+    def refuse(path, *arguments, **options):
+        raise error
+
+    monkeypatch.setattr(store.Path, "is_file", refuse)
+    with pytest.raises(StoreError, match=f"no run in there: {error.strerror}"):
+        store.find(tmp_path, "there")
+    monkeypatch.setattr(store.Path, "exists", refuse)
+    with pytest.raises(StoreError, match=f"cannot write results to .*: {error.strerror}"):
+        store.Store(tmp_path / "run", {})

@@ -1,5 +1,6 @@
 """The timing engine: what it returns, when it stops, whom it blames."""
 
+import itertools
 import math
 import time
 
@@ -126,9 +127,11 @@ def test_the_seed_sets_the_order():
         calls = {n: (lambda n=n: (turns.append(n), spin(2e-3)())) for n in "abc"}
         limits = Limits(max_samples=30, max_s=60, warmup_s=0, max_warmup_s=0)
         measure(calls, limits=limits, seed=seed)
-        return turns[-90:]
+        return [name for name, _ in itertools.groupby(turns)][-12:]
 
-    assert order(1) != order(2)
+    first = order(1)
+    assert any(order(1) == first for _ in range(3))  # a stall may change how often one is called
+    assert order(2) != first
 
 
 @pytest.fixture

@@ -89,7 +89,7 @@ def test_a_budget_of_seconds_ends_it():
         trial(), parabola(loss=slow, target=Target("distance", 0.0)), budget_s=0.02
     )
     assert (curve.status, curve.reason) == (CENSORED, "not reached in 0.02 s")
-    assert 0.02 <= curve.points[-1].seconds < 0.2
+    assert curve.points[-1].seconds >= 0.02 and curve.points[-1].steps < 500
 
 
 def test_divergence_is_its_own_end_with_the_step():
@@ -109,8 +109,10 @@ def test_evaluation_is_outside_of_the_clock_and_told_inclusive():
         time.sleep(0.01)
         return model.weight.detach().abs().sum()
 
-    last = training.run(trial(), parabola(metric=slow), max_steps=20).points[-1]
-    assert last.seconds_inclusive > 0.2 > last.seconds > 0
+    curve = training.run(trial(), parabola(metric=slow), max_steps=20)
+    last = curve.points[-1]
+    assert last.seconds > 0
+    assert last.seconds_inclusive - last.seconds > 0.01 * (len(curve.points) - 1)
 
 
 @pytest.mark.parametrize(
