@@ -17,6 +17,7 @@ import pytest
 
 from harness import report, studies
 from harness.studies.spec import VERDICTS, Verdict
+from tests.extras import REQUIRED
 from tests.harness.make_curves import curve, curves, findings, noise_scale
 from tests.harness.make_rows import cpu_and_gpu, row
 from tests.harness.make_runs import several
@@ -79,7 +80,7 @@ class Opened(NamedTuple):
 def browse(tmp_path_factory) -> Callable[..., Opened]:
     folder = tmp_path_factory.mktemp("browser")
 
-    def open_page(html: str, *options: str) -> Opened:
+    def opened(html: str, *options: str) -> subprocess.CompletedProcess[str]:
         path = folder / "page.html"
         path.write_text(html, "utf-8")
         command = [
@@ -91,10 +92,18 @@ def browse(tmp_path_factory) -> Callable[..., Opened]:
             *(("--no-sandbox",) if os.geteuid() == 0 else ()),  # root has no sandbox
             path.as_uri(),
         ]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+        return subprocess.run(command, capture_output=True, text=True, timeout=300)
+
+    def open_page(html: str, *options: str) -> Opened:
+        done = opened(html, *options)
         assert done.returncode == 0, done.stderr[-2000:]
         return Opened(done.stdout, re.findall(r"CONSOLE.*", done.stderr))
 
+    # a snap has a temporary folder of its own, and a container may allow no sandbox
+    tried = opened("<p>can be read")
+    if os.environ.get(REQUIRED) != "required" and "can be read" not in tried.stdout:
+        why = (tried.stderr.strip().splitlines() or ["it showed nothing"])[-1]
+        pytest.skip(f"{BROWSER} opens no page of the temporary folder: {why[:200]}")
     return open_page
 
 
