@@ -7,15 +7,17 @@ from types import SimpleNamespace
 
 import pytest
 
-from harness import contention, energy, meter, record, training, trials
+from harness import contention, energy, meter, noise, record, training, trials
 from harness.contention import BUSY
 from harness.convergence import Setting
 from harness.curve import CURRENCIES, OF_DEVICE, SHARED, decode, encode
 from harness.energy import Counter, Unavailable
 from harness.meter import metering
+from harness.report.frame import frame
 from harness.studies.compare import Side, duel
 from harness.studies.spec import Evidence
 from tests.harness.make_curves import curve, setting
+from tests.harness.make_rows import row
 from tests.harness.test_checkpoint import Kept, Killed
 from tests.harness.test_training import parabola, trial
 
@@ -153,3 +155,13 @@ def test_no_row_and_no_verdict_stand_on_contended_seconds():
         evidence = Evidence(curves=[*setting(**WHAT, batch=2), *others])
         assert (duel(evidence, *sides, "seconds") is not None) is known
         assert duel(evidence, *sides, "steps") is not None
+
+
+def test_seconds_of_settings_trained_minutes_apart_have_a_floor_of_their_own():
+    evidence = Evidence(curves=[*setting(**WHAT, batch=2), *setting(**WHAT, batch=32)])
+    sides = Side("a", **WHAT, batch=2), Side("b", **WHAT, batch=32)
+    assert duel(evidence, *sides, "seconds").floor == noise.APART
+    rows = frame([row(speedup=1.001, kind="aa", mode="host", provider="torch (again)")])
+    quiet = Evidence(rows, evidence.curves)
+    assert duel(quiet, *sides, "seconds").floor == noise.APART
+    assert duel(quiet, *sides, "steps").floor == 0.0

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import record, store
+from harness import folder, record, store
 from harness.record import decode, encode, extra_info
 from harness.store import Store, StoreError
 
@@ -210,3 +210,15 @@ def test_a_folder_that_cannot_be_looked_into_is_one_line(tmp_path, monkeypatch, 
     monkeypatch.setattr(store.Path, "exists", refuse)
     with pytest.raises(StoreError, match=f"cannot write results to .*: {error.strerror}"):
         store.Store(tmp_path / "run", {})
+
+
+def test_two_runs_that_begin_in_one_second_have_a_folder_each(tmp_path, monkeypatch):
+    class Still(folder.datetime):
+        @classmethod
+        def now(cls, zone=None):
+            return cls(2026, 1, 1, tzinfo=zone)
+
+    monkeypatch.setattr(folder, "datetime", Still)
+    monkeypatch.setattr(store.Path, "exists", lambda path: False)  # neither sees the other
+    runs = [folder.Folder(tmp_path, None).run for _ in range(3)]
+    assert len(set(runs)) == 3 and all(run.is_dir() for run in runs)

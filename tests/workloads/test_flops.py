@@ -6,6 +6,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from workloads import flops
+from workloads.spec import Flops
 
 A = torch.eye(6, dtype=torch.float64) * 2
 B = torch.ones(6, 4, dtype=torch.float64)
@@ -74,3 +75,9 @@ def test_it_counts_under_torch_func():
     # the forward product and the weight's gradient
     expected = 2 * (2 * 7 * 5 * 3)
     assert flops.count(lambda: torch.func.grad(objective)(linear.weight.detach())) == expected
+
+
+@pytest.mark.parametrize("wrong", [2e6, True, -1])
+def test_what_no_row_could_hold_is_no_count(wrong):
+    with pytest.raises(ValueError, match=r"FLOPs backward: .* is no int of 0 or more"):
+        Flops(1, wrong)
